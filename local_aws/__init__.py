@@ -1,0 +1,1 @@
+"""A local AWS for one machine: moto behind our own CloudFormation, SageMaker and Glue, whose jobs really run."""
