@@ -24,7 +24,7 @@ $(INSTALLED): requirements-dev.txt pyproject.toml
 	@echo "Installing the pinned Python packages into $(VENV) (once, some minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python tools/link_node.py
+	@$(BIN)/python tools/link_programs.py
 	@touch $@
 
 $(CDK): package.json package-lock.json | $(INSTALLED)

@@ -71,7 +71,7 @@ def status(state_dir: Path) -> dict[str, Any] | None:
     if recorded is None:
         return None
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{recorded['port']}/_local/status", timeout=5) as answer:  # noqa: S310 -- loopback
+        with urllib.request.urlopen(f"http://{HOST}:{recorded['port']}/_local/status", timeout=5) as answer:
             found: dict[str, Any] = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return None

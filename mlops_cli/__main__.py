@@ -1,0 +1,5 @@
+"""`python -m mlops_cli`."""
+
+from mlops_cli.commands import app
+
+app(prog_name="mlops")

@@ -1,0 +1,102 @@
+"""The commands of `mlops`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import polars as pl
+import typer
+import yaml
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from local_aws.process import LocalAwsError
+from mlops_cli import demo as story
+from mlops_cli import local, scoring
+from mlops_cli.deployment import Deployment, DeploymentError, dashed
+
+errors = Console(stderr=True, highlight=False)
+
+
+class Commands(typer.Typer):
+    """A Typer application whose expected errors are one clear message and exit code 1, not a traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (DeploymentError, LocalAwsError, ClientError, BotoCoreError, FileNotFoundError, ValueError) as error:
+            errors.print(f"[red bold]error[/] {type(error).__name__}:", end=" ")
+            errors.print(str(error), markup=False, soft_wrap=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            sys.exit(130)
+
+
+app = Commands(
+    help="Operate the MLOps platform, on AWS or on the local AWS.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(local.app, name="local")
+
+
+@app.command()
+def demo(
+    port: local.Port = local.DEFAULT_PORT,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the local AWS at the end.")] = False,
+) -> None:
+    """Deploy the platform to a local AWS, train on real flights, and answer predictions."""
+    story.check_programs()
+    try:
+        story.Demo(port).run()
+    except BaseException:
+        errors.print(f"the log of the local AWS: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
+        raise
+    finally:
+        if stop:
+            local.process.stop(local.state_dir(port))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="The model's name, as its folder in ml_code/models.")],
+    file: Annotated[Path | None, typer.Argument(help="Rows as CSV with a header.", exists=True, dir_okay=False)] = None,
+    sample: Annotated[int, typer.Option(help="Instead of a file, take this many curated rows.", min=0)] = 0,
+    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+) -> None:
+    """Ask a model's endpoint for predictions and print them beside the rows' first columns."""
+    declared: dict[str, Any] = yaml.safe_load((local.ROOT / "ml_code/models" / model / "model.yaml").read_text())
+    deployment = Deployment(environment, boto3.session.Session())
+    endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
+    if not endpoint:
+        raise DeploymentError(
+            f"{model} has no endpoint in {environment} yet: approve and release a model package first"
+        )
+    rows = pl.read_csv(file) if file else _curated_sample(deployment, model, sample)
+    features = declared["data"]["features"]
+    missing = [name for name in features if name not in rows.columns]
+    if missing:
+        raise ValueError(
+            f"{file}: the columns {', '.join(missing)} are missing; the features are {', '.join(features)}"
+        )
+    answers = scoring.invoke_csv(deployment.client("sagemaker-runtime"), endpoint, rows.select(features))
+    shown = rows.select([name for name in rows.columns if name not in features] or rows.columns[:4])
+    output = io.StringIO()
+    shown.with_columns(pl.Series("prediction", answers)).write_csv(output)
+    typer.echo(output.getvalue(), nl=False)
+
+
+def _curated_sample(deployment: Deployment, model: str, count: int) -> pl.DataFrame:
+    if count < 1:
+        raise ValueError("name a CSV file, or a number of curated rows with --sample")
+    s3, bucket = deployment.client("s3"), deployment.outputs("data")["CuratedBucketName"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{model}/")
+    keys = sorted(
+        each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".parquet")
+    )
+    if not keys:
+        raise FileNotFoundError(f"no curated rows of {model} in {bucket}: run its feature job first")
+    return pl.read_parquet(s3.get_object(Bucket=bucket, Key=keys[-1])["Body"].read()).head(count)

@@ -1,0 +1,212 @@
+"""`mlops demo`: the platform's main job from an empty machine to answered predictions, on the local AWS.
+
+Each chapter either succeeds or raises with its reason; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from local_aws import process
+from mlops_cli import flights, jobs, scoring
+from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
+from mlops_cli.local import ROOT, ensure_running, state_dir
+
+ENVIRONMENT = "dev"
+MODEL = "flight_delay"
+FIRST_DAY = date(2013, 1, 1)
+LAST_DAY = date(2013, 7, 31)
+HELD_OUT_DAYS = 31
+MINIMUM_AUC = 0.72
+POLL_SECONDS = 0.5
+
+
+@dataclass
+class Demo:
+    """The story, told chapter by chapter on a console. `results` collects what the summary shows."""
+
+    port: int
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+    results: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run every chapter. Raises DeploymentError (or the error of what failed) at the first that doesn't succeed."""
+        began = time.monotonic()
+        with self._chapter("start the local AWS") as report:
+            report(str(ensure_running(self.port)["endpoint_url"]))
+        environment = {**os.environ, **process.environment(self.port)}
+        with self._chapter("cdk bootstrap") as report:
+            variables = process.environment(self.port)
+            target = f"aws://{variables['CDK_DEFAULT_ACCOUNT']}/{variables['CDK_DEFAULT_REGION']}"
+            self._cdk(["bootstrap", target], environment, report)
+        with self._chapter(f"cdk deploy '{ENVIRONMENT}/*'") as report:
+            options = ["--require-approval", "never", "--concurrency", "4"]
+            self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], environment, report)
+        deployment = Deployment(ENVIRONMENT, self._session())
+        data, training = deployment.outputs("data"), deployment.outputs(f"{dashed(MODEL)}-training")
+        self.results["deployed"] = self._resources(deployment)
+        with self._chapter("land flights and weather, day by day") as report:
+            self.results["landed"] = self._land(deployment, data["RawBucketName"], report)
+            report(self.results["landed"])
+        with self._chapter("ETL in Spark (Glue job)") as report:
+            arguments = {"--first_day": FIRST_DAY.isoformat(), "--last_day": LAST_DAY.isoformat()}
+            job = data[f"{camel(MODEL)}FeatureJobName"]
+            jobs.run_glue_job(deployment.client("glue"), job, arguments, report, POLL_SECONDS)
+            report(job)
+        with self._chapter("train, evaluate, gate, register (SageMaker pipeline)") as report:
+            parameters = {"LastDay": LAST_DAY.isoformat(), "TestDays": str(HELD_OUT_DAYS)}
+            execution = jobs.run_pipeline(
+                deployment.client("sagemaker"), training["PipelineName"], parameters, report, POLL_SECONDS
+            )
+        with self._chapter("approve the model package, release it to the endpoint") as report:
+            package = self._approve(deployment, training["ModelPackageGroupName"])
+            report(package)
+            deployment.release(MODEL, package)
+            endpoint = deployment.outputs(f"{dashed(MODEL)}-serving")["EndpointName"]
+        with self._chapter(f"score held-out flights of {LAST_DAY:%B} through the endpoint") as report:
+            self._score(deployment, execution, endpoint, report)
+        self.results["time"] = f"{time.monotonic() - began:.0f} s"
+        self._summary(endpoint, execution)
+
+    @contextmanager
+    def _chapter(self, title: str) -> Iterator[Callable[[str], None]]:
+        began = time.monotonic()
+        latest = ""
+        with self.console.status(f"[bold]{title}[/]") as status:
+
+            def report(message: str) -> None:
+                nonlocal latest
+                latest = message
+                status.update(f"[bold]{title}[/]  [dim]{time.monotonic() - began:.0f} s  {message[-100:]}[/]")
+
+            try:
+                yield report
+            except BaseException:
+                self.console.print(f"[red]failed[/]  {title}")
+                raise
+        self.console.print(f"[green]done[/]  {title}  [dim]{time.monotonic() - began:.1f} s  {latest}[/]")
+
+    def _cdk(self, arguments: list[str], environment: dict[str, str], report: Callable[[str], None]) -> None:
+        cdk = shutil.which("cdk") or str(ROOT / "node_modules" / ".bin" / "cdk")
+        log = state_dir(self.port) / f"cdk-{arguments[0]}.log"
+        recent: deque[str] = deque(maxlen=25)
+        with (
+            log.open("w") as copy,
+            subprocess.Popen(
+                [cdk, *arguments, "--progress", "events", "--no-color"],
+                cwd=ROOT,
+                env={**environment, "CI": "true", "NO_COLOR": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as run,
+        ):
+            assert run.stdout is not None
+            for line in run.stdout:
+                copy.write(line)
+                if line.strip():
+                    recent.append(line.rstrip())
+                    report(line.strip())
+        if run.returncode:
+            output = "\n".join(recent)
+            raise DeploymentError(f"cdk {arguments[0]} ended with exit code {run.returncode} (log: {log}):\n{output}")
+
+    def _session(self) -> boto3.session.Session:
+        os.environ.update(process.environment(self.port))
+        return boto3.session.Session()
+
+    def _resources(self, deployment: Deployment) -> str:
+        cloudformation = deployment.client("cloudformation")
+        stacks = [
+            each
+            for page in cloudformation.get_paginator("describe_stacks").paginate()
+            for each in page["Stacks"]
+            if each["StackName"].startswith(f"{ENVIRONMENT}-")
+        ]
+        count = sum(
+            len(page["StackResourceSummaries"])
+            for stack in stacks
+            for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
+        )
+        return f"{count} resources in {len(stacks)} stacks: {', '.join(sorted(each['StackName'] for each in stacks))}"
+
+    def _land(self, deployment: Deployment, bucket: str, report: Callable[[str], None]) -> str:
+        landed = flights.land(deployment.client("s3"), bucket, FIRST_DAY, LAST_DAY, progress=report)
+        return f"{landed.rows:,} rows of {landed.days} days in {landed.objects} objects"
+
+    def _approve(self, deployment: Deployment, group: str) -> str:
+        sagemaker = deployment.client("sagemaker")
+        packages = sagemaker.list_model_packages(
+            ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", MaxResults=1
+        )["ModelPackageSummaryList"]
+        if not packages:
+            raise DeploymentError(f"the group {group} holds no model package, though the pipeline succeeded")
+        package: str = packages[0]["ModelPackageArn"]
+        sagemaker.update_model_package(
+            ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="approved by the demo"
+        )
+        return package
+
+    def _score(
+        self, deployment: Deployment, execution: str, endpoint: str, report: Callable[[str], None]
+    ) -> scoring.Scores:
+        declared: dict[str, Any] = yaml.safe_load((ROOT / "ml_code/models" / MODEL / "model.yaml").read_text())
+        uri = jobs.step_output(deployment.client("sagemaker"), execution, "Prepare", "test")
+        frame = scoring.read_parquet(deployment.client("s3"), uri)
+        scores = scoring.score(
+            deployment.client("sagemaker-runtime"),
+            endpoint,
+            frame,
+            declared["data"]["features"],
+            declared["data"]["label"],
+            progress=lambda rows: report(f"{rows:,} of {frame.height:,} flights"),
+        )
+        self.results["held-out flights"] = f"{scores.rows:,} of {LAST_DAY:%B %Y}, predicted by the endpoint"
+        self.results["AUC"] = f"{scores.auc:.3f}"
+        self.results["latency"] = (
+            f"p50 {scores.latency_ms(50):.1f} ms, p99 {scores.latency_ms(99):.1f} ms, one row a request through the API"
+        )
+        if scores.auc < MINIMUM_AUC:
+            raise DeploymentError(f"the endpoint's AUC on held-out flights is {scores.auc:.3f}, under {MINIMUM_AUC}")
+        return scores
+
+    def _summary(self, endpoint: str, execution: str) -> None:
+        table = Table.grid(padding=(0, 2))
+        for name, value in self.results.items():
+            table.add_row(f"[bold]{name}[/]", value)
+        table.add_row("[bold]endpoint[/]", endpoint)
+        table.add_row("[bold]execution[/]", execution)
+        self.console.print(Panel(table, title="the platform is up", border_style="green"))
+        where = "" if self.port == 5055 else f" --port {self.port}"
+        commands = (
+            f'eval "$(.venv/bin/mlops local env{where})"',
+            ".venv/bin/aws sagemaker describe-endpoint --endpoint-name " + endpoint,
+            ".venv/bin/aws logs tail /aws/sagemaker/TrainingJobs",
+            f".venv/bin/mlops predict {MODEL} --sample 5",
+            f".venv/bin/mlops local stop{where}",
+        )
+        self.console.print("It keeps running. Look around with plain tools, and stop it when you're done:")
+        for command in commands:
+            self.console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def check_programs(root: Path = ROOT) -> None:
+    """Raise DeploymentError when something that `make demo` installs is missing."""
+    if shutil.which("cdk") is None and not (root / "node_modules/.bin/cdk").exists():
+        raise DeploymentError("the CDK CLI isn't installed: run `make install`")

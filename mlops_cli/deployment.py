@@ -1,0 +1,101 @@
+"""What an environment's stacks hold, read from their outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+
+class DeploymentError(Exception):
+    """Something that should be deployed isn't there, or a step of it failed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One environment in one account and region.
+
+    `session` decides where calls go: credentials, region, and the endpoint of the local AWS if the environment
+    variables name one.
+    """
+
+    environment: str
+    session: boto3.session.Session
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of this environment."""
+        return self.session.client(service)  # type: ignore[call-overload]
+
+    def stack_name(self, stack: str) -> str:
+        """Return CloudFormation's name of one of the environment's stacks."""
+        return f"{self.environment}-{stack}"
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        """Return a stack's outputs by name. Raises DeploymentError when it isn't deployed."""
+        name = self.stack_name(stack)
+        try:
+            described = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            raise DeploymentError(
+                f"the stack {name} isn't deployed ({error.response['Error']['Message']}): "
+                f"run `cdk deploy '{self.environment}/*'`"
+            ) from error
+        return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+
+    def release(self, model: str, model_package_arn: str) -> None:
+        """Give the model's serving stack an approved package, and wait until its endpoint serves it.
+
+        The template stays as it is: only the parameter changes, as the delivery of a model does it.
+        """
+        cloudformation = self.client("cloudformation")
+        name = self.stack_name(f"{dashed(model)}-serving")
+        parameters = [{"ParameterKey": "ModelPackageArn", "ParameterValue": model_package_arn}]
+        known = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("Parameters", [])
+        parameters += [
+            {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True}
+            for each in known
+            if each["ParameterKey"] != "ModelPackageArn"
+        ]
+        try:
+            cloudformation.update_stack(
+                StackName=name,
+                UsePreviousTemplate=True,
+                Parameters=parameters,
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            )
+        except ClientError as error:
+            if "No updates are to be performed" in error.response["Error"]["Message"]:
+                return
+            raise
+        waiter = cloudformation.get_waiter("stack_update_complete")
+        try:
+            waiter.wait(StackName=name, WaiterConfig={"Delay": 1 if self.is_local else 15, "MaxAttempts": 240})
+        except Exception as error:
+            raise DeploymentError(f"the release of {model_package_arn} failed: {self._failure(name)}") from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether calls go to a local AWS."""
+        return (
+            "://localhost" in self.client("sts").meta.endpoint_url or "://127." in self.client("sts").meta.endpoint_url
+        )
+
+    def _failure(self, stack: str) -> str:
+        events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+        failed = [each for each in events if each["ResourceStatus"].endswith("FAILED")]
+        if not failed:
+            return f"see the events of the stack {stack}"
+        first = failed[-1]
+        return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', 'no reason given')}"
+
+
+def dashed(model: str) -> str:
+    """Return a model's name as stacks and endpoints write it: `flight_delay` -> `flight-delay`."""
+    return model.replace("_", "-")
+
+
+def camel(model: str) -> str:
+    """Return a model's name as outputs write it: `flight_delay` -> `FlightDelay`."""
+    return "".join(part.capitalize() for part in model.split("_"))

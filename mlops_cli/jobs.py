@@ -1,0 +1,64 @@
+"""Waiting for what runs: Glue job runs and pipeline executions, with their progress as it happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mlops_cli.deployment import DeploymentError
+
+Report = Callable[[str], None]
+
+
+def run_glue_job(glue: Any, name: str, arguments: dict[str, str], report: Report, poll: float) -> dict[str, Any]:
+    """Start a job run and return it when it has succeeded. Raises DeploymentError with the job's own reason."""
+    run_id = glue.start_job_run(JobName=name, Arguments=arguments)["JobRunId"]
+    while True:
+        run: dict[str, Any] = glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]
+        state = run["JobRunState"]
+        report(f"{name}: {state.lower()}")
+        if state == "SUCCEEDED":
+            return run
+        if state in ("FAILED", "ERROR", "TIMEOUT", "STOPPED", "EXPIRED"):
+            reason = run.get("ErrorMessage", "no reason given")
+            raise DeploymentError(
+                f"job run {run_id} of {name} ended {state}: {reason} (log group /aws-glue/jobs/error)"
+            )
+        time.sleep(poll)
+
+
+def run_pipeline(sagemaker: Any, name: str, parameters: dict[str, str], report: Report, poll: float) -> str:
+    """Start an execution and return its ARN when it has succeeded. Raises DeploymentError with the step's reason."""
+    execution: str = sagemaker.start_pipeline_execution(
+        PipelineName=name, PipelineParameters=[{"Name": key, "Value": value} for key, value in parameters.items()]
+    )["PipelineExecutionArn"]
+    finished: set[str] = set()
+    while True:
+        status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
+        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution, SortOrder="Ascending")[
+            "PipelineExecutionSteps"
+        ]
+        running = [step["StepName"] for step in steps if step["StepStatus"] in ("Starting", "Executing")]
+        finished |= {step["StepName"] for step in steps if step["StepStatus"] == "Succeeded"}
+        report(f"{', '.join(sorted(finished)) or 'nothing'} done; running {', '.join(running) or '...'}")
+        state = status["PipelineExecutionStatus"]
+        if state == "Succeeded":
+            return execution
+        if state in ("Failed", "Stopped"):
+            reasons = [f"{step['StepName']}: {step['FailureReason']}" for step in steps if step.get("FailureReason")]
+            reason = "; ".join(reasons) or status.get("FailureReason", "no reason given")
+            raise DeploymentError(f"the pipeline execution {execution} ended {state}: {reason}")
+        time.sleep(poll)
+
+
+def step_output(sagemaker: Any, execution: str, step: str, output: str) -> str:
+    """Return the S3 URI of an output of a Processing step."""
+    steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    arn = next(each["Metadata"]["ProcessingJob"]["Arn"] for each in steps if each["StepName"] == step)
+    job = sagemaker.describe_processing_job(ProcessingJobName=arn.rsplit("/", 1)[1])
+    return next(
+        str(each["S3Output"]["S3Uri"])
+        for each in job["ProcessingOutputConfig"]["Outputs"]
+        if each["OutputName"] == output
+    )

@@ -1,0 +1,93 @@
+"""`mlops local`: the local AWS of this checkout, one state folder for each port."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from local_aws import process
+from local_aws.service import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_PORT = 5055
+# the containers of these repositories run with this environment's interpreter: it is pinned by the same lock file
+IMAGES = {"mlops-runtime-*": Image(sys.executable, ("python3", "-m", "model_runtime"))}
+
+app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
+console = Console(highlight=False)
+Port = Annotated[int, typer.Option(help="Port on 127.0.0.1.", envvar="MLOPS_LOCAL_PORT", min=1024, max=65535)]
+
+
+def state_dir(port: int) -> Path:
+    """Return the folder of the local AWS on this port: its process id, log and jobs."""
+    return ROOT / ".local_aws" / str(port)
+
+
+def ensure_running(port: int) -> dict[str, Any]:
+    """Return the status of the local AWS on this port; start it if none is running."""
+    return process.status(state_dir(port)) or process.start(port, state_dir(port), IMAGES)
+
+
+@app.command()
+def start(port: Port = DEFAULT_PORT) -> None:
+    """Start the local AWS in the background."""
+    found = process.start(port, state_dir(port), IMAGES)
+    console.print(f"local AWS at [bold]{found['endpoint_url']}[/] (process {found['pid']})")
+    console.print(f'point any AWS tool at it:  eval "$(mlops local env --port {port})"', markup=False)
+
+
+@app.command()
+def stop(
+    port: Port = DEFAULT_PORT,
+    everything: Annotated[bool, typer.Option("--all", help="Stop those on every port.")] = False,
+) -> None:
+    """Stop the local AWS with its jobs and endpoints. What it held is gone."""
+    ports = sorted(int(each.name) for each in (ROOT / ".local_aws").glob("[0-9]*")) if everything else [port]
+    stopped = [each for each in ports if process.stop(state_dir(each))]
+    for each in stopped:
+        console.print(f"stopped the local AWS on port {each}")
+    if not stopped:
+        console.print("no local AWS was running" + ("" if everything else f" on port {port}"))
+
+
+@app.command()
+def status(
+    port: Port = DEFAULT_PORT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show whether it runs, its live endpoints, and what it accepts without behaviour. Exit code 1 if it's not running."""
+    found = process.status(state_dir(port))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found is None:
+        console.print(f"no local AWS is running on port {port}: start it with `mlops local start --port {port}`")
+    else:
+        console.print(_status_table(found))
+    if found is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def env(port: Port = DEFAULT_PORT) -> None:
+    """Print the variables that point AWS tools at it, for `eval`."""
+    for name, value in process.environment(port).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _status_table(found: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("local AWS", f"[bold]{found['endpoint_url']}[/]")
+    table.add_row("process", f"{found['pid']}, up {found['uptime_seconds']} s")
+    table.add_row("state and log", found["state_dir"])
+    for name, where in sorted(found["endpoints"].items()):
+        table.add_row("endpoint", f"{name} -> {where}")
+    inert = found["inert_resource_types"]
+    table.add_row("inert types", ", ".join(sorted(inert)) or "none")
+    return table

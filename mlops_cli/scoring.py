@@ -1,0 +1,84 @@
+"""Sending rows to an endpoint and judging what comes back."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions of an endpoint for labelled rows, and how long single-row requests took (seconds)."""
+
+    rows: int
+    auc: float
+    latencies: np.ndarray[Any, np.dtype[np.float64]]
+
+    def latency_ms(self, percentile: float) -> float:
+        """Return a percentile of the single-row latencies in milliseconds."""
+        return float(np.percentile(self.latencies, percentile) * 1000)
+
+
+def read_parquet(s3: Any, uri: str) -> pl.DataFrame:
+    """Read every Parquet object below an S3 URI."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".parquet")]
+    if not keys:
+        raise FileNotFoundError(f"no Parquet file below {uri}")
+    return pl.concat([pl.read_parquet(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys])
+
+
+def score(
+    runtime: Any,
+    endpoint: str,
+    frame: pl.DataFrame,
+    features: Sequence[str],
+    label: str,
+    *,
+    batch_rows: int = 500,
+    single_rows: int = 200,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Send all rows in batches, then `single_rows` one by one for the latency, and compute the AUC of the batches.
+
+    `progress` is called with the number of rows answered so far.
+    """
+    rows = frame.select(features)
+    predictions: list[float] = []
+    for start in range(0, rows.height, batch_rows):
+        predictions += invoke_csv(runtime, endpoint, rows.slice(start, batch_rows))
+        progress(len(predictions))
+    latencies = []
+    for index in range(min(single_rows, rows.height)):
+        began = time.perf_counter()
+        invoke_csv(runtime, endpoint, rows.slice(index, 1))
+        latencies.append(time.perf_counter() - began)
+    labels = frame[label].cast(pl.Int8).to_numpy()
+    return Scores(rows.height, auc(labels, np.asarray(predictions)), np.asarray(latencies))
+
+
+def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame) -> list[float]:
+    """Return the prediction for each row, sent as CSV without a header; nulls are empty fields."""
+    body = io.BytesIO()
+    rows.write_csv(body, include_header=False)
+    answer = runtime.invoke_endpoint(
+        EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue()
+    )
+    return [float(line) for line in answer["Body"].read().decode().split()]
+
+
+def auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> float:
+    """Area under the ROC curve as the Mann-Whitney statistic, ties counted half (labels 0 or 1)."""
+    ranks = pl.Series(scores).rank("average").to_numpy()
+    positives = int((labels == 1).sum())
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        raise ValueError(f"the AUC needs both classes, got {positives} positive and {negatives} negative labels")
+    return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
