@@ -85,7 +85,8 @@ class LocalContext:
 
     def _new_client(self, service: str, region: str, role_arn: str | None) -> Any:
         credentials = self.credentials(role_arn)
-        return boto3.session.Session().client(
+        session: Any = boto3.session.Session()
+        return session.client(
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,

@@ -14,6 +14,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
 from mlops_cli import local, scoring
@@ -57,7 +58,7 @@ def demo(
         raise
     finally:
         if stop:
-            local.process.stop(local.state_dir(port))
+            process.stop(local.state_dir(port))
 
 
 @app.command()

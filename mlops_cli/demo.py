@@ -147,8 +147,15 @@ class Demo:
         return f"{count} resources in {len(stacks)} stacks: {', '.join(sorted(each['StackName'] for each in stacks))}"
 
     def _land(self, deployment: Deployment, bucket: str, report: Callable[[str], None]) -> str:
-        landed = flights.land(deployment.client("s3"), bucket, FIRST_DAY, LAST_DAY, progress=report)
-        return f"{landed.rows:,} rows of {landed.days} days in {landed.objects} objects"
+        objects = 0
+
+        def progress(landed: flights.Landed) -> None:
+            nonlocal objects
+            objects += 1
+            report(f"{landed.key}, {landed.rows:,} rows")
+
+        rows = flights.land(deployment.client("s3"), bucket, FIRST_DAY, LAST_DAY, progress)
+        return f"{rows:,} flights of {(LAST_DAY - FIRST_DAY).days + 1} days, {objects} objects"
 
     def _approve(self, deployment: Deployment, group: str) -> str:
         sagemaker = deployment.client("sagemaker")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-import boto3
 from botocore.exceptions import ClientError
 
 
@@ -22,11 +22,11 @@ class Deployment:
     """
 
     environment: str
-    session: boto3.session.Session
+    session: Any
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this environment."""
-        return self.session.client(service)  # type: ignore[call-overload]
+        return self.session.client(service)
 
     def stack_name(self, stack: str) -> str:
         """Return CloudFormation's name of one of the environment's stacks."""
@@ -51,7 +51,7 @@ class Deployment:
         """
         cloudformation = self.client("cloudformation")
         name = self.stack_name(f"{dashed(model)}-serving")
-        parameters = [{"ParameterKey": "ModelPackageArn", "ParameterValue": model_package_arn}]
+        parameters: list[dict[str, Any]] = [{"ParameterKey": "ModelPackageArn", "ParameterValue": model_package_arn}]
         known = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("Parameters", [])
         parameters += [
             {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True}
@@ -78,9 +78,7 @@ class Deployment:
     @property
     def is_local(self) -> bool:
         """Whether calls go to a local AWS."""
-        return (
-            "://localhost" in self.client("sts").meta.endpoint_url or "://127." in self.client("sts").meta.endpoint_url
-        )
+        return urlsplit(self.client("sts").meta.endpoint_url).hostname in ("localhost", "127.0.0.1")
 
     def _failure(self, stack: str) -> str:
         events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]

@@ -62,7 +62,7 @@ def status(
     port: Port = DEFAULT_PORT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show whether it runs, its live endpoints, and what it accepts without behaviour. Exit code 1 if it's not running."""
+    """Show whether it runs, its endpoints, and what it accepts without behaviour. Exit code 1 if it isn't running."""
     found = process.status(state_dir(port))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
