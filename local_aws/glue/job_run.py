@@ -1,0 +1,225 @@
+"""One run of a Glue job: a Spark (or plain Python) process that works on mirrored S3 prefixes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.glue.s3_mirror import S3Mirror, uris_in
+from local_aws.jobs.java import JavaMissingError, java_home
+from local_aws.jobs.log_stream import LogStream
+from local_aws.jobs.process import JobProcess, Outcome, job_environment
+from local_aws.jobs.s3_files import S3Uri, download, list_files
+from local_aws.service import LocalContext
+
+OUTPUT_GROUP = "/aws-glue/jobs/output"
+ERROR_GROUP = "/aws-glue/jobs/error"
+ENDED_STATES = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"})
+# Glue keeps these for itself; a script doesn't see them
+GLUE_OPTIONS = frozenset(
+    {
+        "--extra-py-files", "--extra-jars", "--extra-files", "--user-jars-first", "--class", "--scriptLocation",
+        "--job-language", "--job-bookmark-option", "--conf", "--python-modules-installer-option",
+        "--additional-python-modules", "--spark-event-logs-path", "--datalake-formats",
+    }
+)  # fmt: skip
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(:|$)")
+
+
+class JobRunError(Exception):
+    """The run can't start or go on; the message becomes its ErrorMessage."""
+
+
+class JobRun(threading.Thread):
+    """Runs the job's script. `record` is the JobRun of the Glue API and changes as the run goes on."""
+
+    def __init__(
+        self,
+        context: LocalContext,
+        region: str,
+        job: Mapping[str, Any],
+        record: dict[str, Any],
+        *,
+        time_limit_seconds: float,
+        changed: Callable[[JobRun], None],
+    ) -> None:
+        super().__init__(name=f"glue-{record['Id'][:12]}", daemon=True)
+        self.record = record
+        self._context = context
+        self._region = region
+        self._job = job
+        self._time_limit = time_limit_seconds
+        self._changed = changed
+        self._directory = context.state_dir / "jobs" / "glue" / record["JobName"] / record["Id"]
+        self._stop_requested = threading.Event()
+        self._process: JobProcess | None = None
+        self._logs: dict[str, LogStream] = {}
+
+    @property
+    def ended(self) -> bool:
+        return self.record["JobRunState"] in ENDED_STATES
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Stop the run; its state becomes STOPPED once the process has ended."""
+        self._stop_requested.set()
+        if not self.ended:
+            self._set_state("STOPPING")
+        if self._process is not None:
+            self._process.stop(grace_seconds)
+
+    def run(self) -> None:
+        try:
+            for group in (OUTPUT_GROUP, ERROR_GROUP):
+                self._logs[group] = LogStream(self._client("logs"), group, self.record["Id"])
+            state, message = self._execute()
+        except (JobRunError, JavaMissingError, ValueError) as error:
+            state, message = "FAILED", str(error)
+        except (ClientError, BotoCoreError, OSError) as error:
+            state, message = "FAILED", f"{type(error).__name__}: {error}"
+        if message and self._logs:
+            self._logs[ERROR_GROUP].write(message)
+        for log in self._logs.values():
+            log.close()
+        self.record["CompletedOn"] = datetime.now(UTC)
+        self.record["ExecutionTime"] = round((self.record["CompletedOn"] - self.record["StartedOn"]).total_seconds())
+        if message:
+            self.record["ErrorMessage"] = message[:1024]
+        shutil.rmtree(self._directory / "s3", ignore_errors=True)
+        self._set_state(state)
+
+    def _execute(self) -> tuple[str, str | None]:
+        arguments = {**self._job.get("DefaultArguments", {}), **self.record.get("Arguments", {})}
+        command = self._job["Command"]
+        if command["Name"] not in ("glueetl", "pythonshell"):
+            raise JobRunError(f"jobs of the command {command['Name']!r} don't run locally: use glueetl or pythonshell")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        script = self._fetch(command["ScriptLocation"], "the script")
+        libraries = [self._fetch(uri, "--extra-py-files") for uri in _listed(arguments.get("--extra-py-files"))]
+        visible = {name: value for name, value in arguments.items() if not _is_glue_option(name)}
+        mirror = S3Mirror(self._client("s3"), self._directory / "s3")
+        mirror.pull(uri for value in visible.values() for uri in uris_in(value))
+        environment = self._environment(libraries)
+        if command["Name"] == "glueetl":
+            environment |= self._spark_environment(mirror, arguments)
+        if self._stop_requested.is_set():
+            return "STOPPED", None
+        self._set_state("RUNNING")
+        outcome = self._run_script(script, visible, environment)
+        if outcome.ended_by == "stop" or self._stop_requested.is_set():
+            return "STOPPED", None
+        if outcome.ended_by == "time limit":
+            return "TIMEOUT", f"Job run exceeded its timeout of {self.record['Timeout']} minutes."
+        if outcome.exit_code != 0:
+            return "FAILED", self._failure(outcome)
+        uploaded, removed = mirror.push()
+        self._logs[OUTPUT_GROUP].write(f"wrote {uploaded} objects to S3 and removed {removed}")
+        return "SUCCEEDED", None
+
+    def _run_script(self, script: Path, visible: Mapping[str, str], environment: Mapping[str, str]) -> Outcome:
+        arguments = {"--JOB_NAME": self.record["JobName"], "--JOB_RUN_ID": self.record["Id"], **visible}
+        image = self._context.images.get("glue")
+        words = [image.python if image else sys.executable, str(script)]
+        for name, value in arguments.items():
+            words += [name, value] if value != "" else [name]
+        self._process = JobProcess(
+            words,
+            directory=self._directory,
+            environment=environment,
+            stdout=self._logs[OUTPUT_GROUP].write,
+            stderr=self._logs[ERROR_GROUP].write,
+        )
+        if self._stop_requested.is_set():
+            self._process.stop()
+        return self._process.wait(self._time_limit)
+
+    def _environment(self, libraries: list[Path]) -> dict[str, str]:
+        path = [str(library) for library in libraries]
+        if os.environ.get("PYTHONPATH"):
+            path.append(os.environ["PYTHONPATH"])
+        (self._directory / "tmp").mkdir(exist_ok=True)
+        return job_environment(
+            self._context.credentials(self._job["Role"] if self._job["Role"].startswith("arn:") else None),
+            {
+                "AWS_ENDPOINT_URL": self._context.endpoint_url,
+                "AWS_REGION": self._region,
+                "AWS_DEFAULT_REGION": self._region,
+                "PYTHONPATH": os.pathsep.join(path),
+                "TMPDIR": str(self._directory / "tmp"),
+            },
+        )
+
+    def _spark_environment(self, mirror: S3Mirror, arguments: Mapping[str, str]) -> dict[str, str]:
+        cores = min(os.cpu_count() or 1, 4)
+        image = self._context.images.get("glue")
+        settings = {
+            "spark.master": f"local[{cores}]",
+            "spark.app.name": self.record["JobName"],
+            "spark.driver.memory": "2g",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.shuffle.partitions": str(cores * 2),
+            "spark.local.dir": str(self._directory / "tmp"),
+            "spark.sql.warehouse.dir": str(self._directory / "warehouse"),
+            **mirror.spark_settings(),
+            **_spark_options(arguments.get("--conf", "")),
+        }
+        conf = self._directory / "conf"
+        conf.mkdir(exist_ok=True)
+        (conf / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        return {
+            "JAVA_HOME": str(java_home(self._context.state_dir)),
+            "SPARK_CONF_DIR": str(conf),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": image.python if image else sys.executable,
+        }
+
+    def _failure(self, outcome: Outcome) -> str:
+        lines = self._logs[ERROR_GROUP].tail(200).splitlines()
+        exceptions = [line for line in lines if _EXCEPTION.match(line)]
+        if exceptions:
+            return exceptions[-1]
+        return lines[-1] if lines else f"Command failed with exit code {outcome.exit_code}"
+
+    def _fetch(self, location: str, what: str) -> Path:
+        uri = S3Uri.parse(location)
+        client = self._client("s3")
+        try:
+            files = [file for file in list_files(client, uri) if file.key == uri.key]
+        except ClientError as error:
+            raise JobRunError(f"{what} {location} can't be read: {error}") from error
+        if not files:
+            raise JobRunError(f"{what} {location} doesn't exist")
+        return download(client, uri.bucket, files, self._directory / "code")[0]
+
+    def _client(self, service: str) -> Any:
+        role = self._job["Role"]
+        return self._context.client(service, region=self._region, role_arn=role if role.startswith("arn:") else None)
+
+    def _set_state(self, state: str) -> None:
+        self.record["LastModifiedOn"] = datetime.now(UTC)
+        self.record["JobRunState"] = state
+        self._changed(self)
+
+
+def _is_glue_option(name: str) -> bool:
+    return name in GLUE_OPTIONS or name.startswith(("--enable-", "--continuous-log-"))
+
+
+def _listed(value: str | None) -> list[str]:
+    return [item.strip() for item in (value or "").split(",") if item.strip()]
+
+
+def _spark_options(conf: str) -> dict[str, str]:
+    """Split Glue's `--conf` value: `a=b --conf c=d`."""
+    settings = (part.strip() for part in conf.split("--conf"))
+    return dict(part.split("=", 1) for part in settings if "=" in part)

@@ -1,0 +1,159 @@
+"""The Glue API of the local AWS: job runs. Jobs, databases, tables and the like are moto's."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+from werkzeug import Response
+
+from local_aws.glue.job_run import JobRun
+from local_aws.json_api import ApiError, JsonApi
+from local_aws.service import Call, LocalContext
+
+Record = dict[str, Any]
+DEFAULT_TIMEOUT_MINUTES = 480
+CLOSE_GRACE_SECONDS = 2.0
+
+
+class GlueService:
+    """Starts, shows and stops job runs. `minute_seconds` is the length of the minute that timeouts count in."""
+
+    scopes = frozenset({"glue"})
+
+    def __init__(self, context: LocalContext, *, minute_seconds: float = 60.0) -> None:
+        self._context = context
+        self._minute = minute_seconds
+        self._api = JsonApi("glue")
+        self._lock = threading.RLock()
+        # by account and region, newest last
+        self._runs: dict[tuple[str, str], list[JobRun]] = {}
+        self._operations: dict[str, Callable[[Call, Record], Record]] = {
+            "StartJobRun": self._start_job_run,
+            "GetJobRun": self._get_job_run,
+            "GetJobRuns": self._get_job_runs,
+            "BatchStopJobRun": self._batch_stop_job_run,
+        }
+
+    def handle(self, call: Call) -> Response | None:
+        """Answer the operations of job runs."""
+        operation = self._api.operation(call.request.headers.get("X-Amz-Target", ""))
+        handler = self._operations.get(operation)
+        if handler is None:
+            return None
+        try:
+            request = self._api.parse(operation, call.request.get_data())
+            return self._api.answer(operation, handler(call, request))
+        except ApiError as error:
+            return error.response()
+
+    def close(self) -> None:
+        """Stop every run."""
+        with self._lock:
+            running = [run for runs in self._runs.values() for run in runs if not run.ended]
+        for run in running:
+            run.stop(CLOSE_GRACE_SECONDS)
+        for run in running:
+            run.join(timeout=10)
+
+    def _start_job_run(self, call: Call, request: Record) -> Record:
+        job = self._job(call, request["JobName"])
+        with self._lock:
+            runs = self._runs.setdefault((call.account, call.region), [])
+            active = sum(run.record["JobName"] == job["Name"] and not run.ended for run in runs)
+            if active >= job.get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1):
+                raise ApiError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
+            timeout = request.get("Timeout") or job.get("Timeout") or DEFAULT_TIMEOUT_MINUTES
+            now = datetime.now(UTC)
+            record = {
+                "Id": f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}",
+                "Attempt": 0,
+                "JobName": job["Name"],
+                "JobRunState": "STARTING",
+                "StartedOn": now,
+                "LastModifiedOn": now,
+                "Arguments": request.get("Arguments", {}),
+                "ExecutionTime": 0,
+                "Timeout": timeout,
+                "PredecessorRuns": [],
+                "LogGroupName": "/aws-glue/jobs",
+                "GlueVersion": job.get("GlueVersion"),
+                "WorkerType": request.get("WorkerType") or job.get("WorkerType"),
+                "NumberOfWorkers": request.get("NumberOfWorkers") or job.get("NumberOfWorkers"),
+                "ExecutionClass": request.get("ExecutionClass") or job.get("ExecutionClass", "STANDARD"),
+            }
+            run = JobRun(
+                self._context,
+                call.region,
+                job,
+                record,
+                time_limit_seconds=timeout * self._minute,
+                changed=self._announce,
+            )
+            runs.append(run)
+        run.start()
+        return {"JobRunId": record["Id"]}
+
+    def _get_job_run(self, call: Call, request: Record) -> Record:
+        return {"JobRun": self._run(call, request["JobName"], request["RunId"]).record}
+
+    def _get_job_runs(self, call: Call, request: Record) -> Record:
+        self._job(call, request["JobName"])
+        with self._lock:
+            found = [r.record for r in self._runs.get((call.account, call.region), []) if _is_of(r, request)]
+        found.reverse()
+        start = int(request.get("NextToken") or 0)
+        end = start + request.get("MaxResults", 200)
+        return {"JobRuns": found[start:end], "NextToken": str(end) if end < len(found) else None}
+
+    def _batch_stop_job_run(self, call: Call, request: Record) -> Record:
+        stopped, errors = [], []
+        for run_id in request["JobRunIds"]:
+            name = {"JobName": request["JobName"], "JobRunId": run_id}
+            try:
+                run = self._run(call, request["JobName"], run_id)
+                if run.ended:
+                    raise ApiError("InvalidInputException", f"Job run {run_id} has ended already")
+            except ApiError as error:
+                errors.append({**name, "ErrorDetail": {"ErrorCode": error.code, "ErrorMessage": error.message}})
+                continue
+            threading.Thread(target=run.stop, daemon=True).start()
+            stopped.append(name)
+        return {"SuccessfulSubmissions": stopped, "Errors": errors}
+
+    def _job(self, call: Call, name: str) -> Record:
+        try:
+            job: Record = self._context.client("glue", region=call.region).get_job(JobName=name)["Job"]
+        except ClientError as error:
+            message = error.response["Error"].get("Message", "")
+            raise ApiError(error.response["Error"]["Code"], message) from error
+        return job
+
+    def _run(self, call: Call, job_name: str, run_id: str) -> JobRun:
+        with self._lock:
+            for run in self._runs.get((call.account, call.region), []):
+                if run.record["JobName"] == job_name and run.record["Id"] == run_id:
+                    return run
+        raise ApiError("EntityNotFoundException", f"JobRun {run_id} of {job_name} not found.")
+
+    def _announce(self, run: JobRun) -> None:
+        if not run.ended:
+            return
+        record = run.record
+        state = record["JobRunState"]
+        detail = {
+            "jobName": record["JobName"],
+            "severity": "INFO" if state in ("SUCCEEDED", "STOPPED") else "ERROR",
+            "state": state,
+            "jobRunId": record["Id"],
+            "message": record.get("ErrorMessage", "Job run succeeded"),
+        }
+        self._context.emit("aws.glue", "Glue Job State Change", detail, [])
+
+
+def _is_of(run: JobRun, request: Record) -> bool:
+    return bool(run.record["JobName"] == request["JobName"])

@@ -1,0 +1,1 @@
+"""What every job of the local AWS needs: a guarded subprocess, its log stream, its files in S3."""

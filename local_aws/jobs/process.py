@@ -1,0 +1,115 @@
+"""A job's subprocess: its own process group, its output line by line, a time limit and a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from local_aws.jobs.guard import ProcessGuard, kill_group
+
+LineSink = Callable[[str], None]
+EndedBy = Literal["exit", "stop", "time limit"]
+
+# CloudWatch Logs takes events of at most 256 KiB
+LINE_LIMIT_BYTES = 256 * 1024
+
+_guard = ProcessGuard()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process ended. `exit_code` is 128 + the signal's number when a signal ended it, as in containers."""
+
+    exit_code: int
+    ended_by: EndedBy
+
+
+class JobProcess:
+    """A running subprocess. Lines of standard error go to `stderr`, or among those of standard output without one."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        stdout: LineSink,
+        stderr: LineSink | None = None,
+        stop_grace_seconds: float = 20.0,
+    ) -> None:
+        self._grace = stop_grace_seconds
+        self._ended_by: EndedBy = "exit"
+        self._ending = threading.Lock()
+        self._process = subprocess.Popen(
+            list(command),
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        _guard.watch(self.pid)
+        self._readers = [
+            threading.Thread(target=_read_lines, args=(pipe, sink), daemon=True, name=f"output-of-{self.pid}")
+            for pipe, sink in ((self._process.stdout, stdout), (self._process.stderr, stderr))
+            if pipe is not None and sink is not None
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, time_limit_seconds: float | None = None) -> Outcome:
+        """Wait for the end; a process that outlives the limit is stopped. Leaves no process of the group behind."""
+        try:
+            self._process.wait(time_limit_seconds)
+        except subprocess.TimeoutExpired:
+            self._end("time limit")
+        code = self._process.wait()
+        kill_group(self.pid, signal.SIGKILL)
+        for reader in self._readers:
+            reader.join(timeout=5)
+        _guard.forget(self.pid)
+        return Outcome(exit_code=code if code >= 0 else 128 - code, ended_by=self._ended_by)
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Send SIGTERM to the group and, when it is still there after the grace period, SIGKILL."""
+        self._end("stop", grace_seconds)
+
+    def _end(self, reason: EndedBy, grace_seconds: float | None = None) -> None:
+        with self._ending:
+            if not self.running:
+                return
+            if self._ended_by == "exit":
+                self._ended_by = reason
+            kill_group(self.pid, signal.SIGTERM)
+            deadline = time.monotonic() + (self._grace if grace_seconds is None else grace_seconds)
+            while self.running and time.monotonic() < deadline:
+                time.sleep(0.02)
+            kill_group(self.pid, signal.SIGKILL)
+
+
+def job_environment(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment without its AWS settings, then the layers, the last one winning."""
+    merged = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAGEMAKER_", "SM_"))}
+    merged["PYTHONUNBUFFERED"] = "1"
+    for layer in layers:
+        merged.update(layer)
+    return merged
+
+
+def _read_lines(pipe: IO[bytes], sink: LineSink) -> None:
+    with pipe:
+        while line := pipe.readline(LINE_LIMIT_BYTES - 1024):
+            sink(line.decode("utf-8", errors="replace").rstrip("\r\n"))

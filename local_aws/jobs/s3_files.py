@@ -1,0 +1,128 @@
+"""Objects of S3 as files of a job's directory, and back."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TRANSFER_THREADS = 4
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """`s3://bucket/key`; the key may be empty."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Split a URI; ValueError names one that isn't of S3."""
+        for scheme in ("s3://", "s3a://", "s3n://"):
+            if text.startswith(scheme):
+                bucket, _, key = text.removeprefix(scheme).partition("/")
+                if bucket:
+                    return cls(bucket, key)
+        raise ValueError(f"not an S3 URI: {text!r}")
+
+    def child(self, relative: str) -> S3Uri:
+        """Return the URI of a name below this one."""
+        return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{relative}".lstrip("/") if relative else self.key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """An object, and where it belongs below the directory that it is downloaded to."""
+
+    key: str
+    relative: str
+    etag: str
+
+
+def list_files(client: Any, uri: S3Uri) -> list[RemoteFile]:
+    """List what SageMaker downloads for an S3Prefix.
+
+    An object with exactly that key is the only file; else the objects below `key/`, relative to it; else those that
+    the key is a prefix of, relative to the last slash of the key.
+    """
+    found = list(_objects(client, uri.bucket, uri.key))
+    exact = [(key, etag) for key, etag in found if key == uri.key]
+    if exact:
+        return [RemoteFile(key, Path(key).name, etag) for key, etag in exact]
+    directory = uri.key.rstrip("/") + "/" if uri.key else ""
+    below = [(key, etag) for key, etag in found if key.startswith(directory)]
+    base = len(directory)
+    if not below:
+        below, base = found, uri.key.rfind("/") + 1
+    return [RemoteFile(key, key[base:], etag) for key, etag in below if not key.endswith("/")]
+
+
+def download(client: Any, bucket: str, files: Iterable[RemoteFile], directory: Path) -> list[Path]:
+    """Download the files below the directory, several at a time. ValueError for keys that point out of it."""
+    targets: list[tuple[str, Path]] = []
+    root = directory.resolve()
+    for file in files:
+        target = (root / file.relative).resolve()
+        if not target.is_relative_to(root):
+            raise ValueError(f"s3://{bucket}/{file.key}: the key leaves the directory it is downloaded to")
+        targets.append((file.key, target))
+    for parent in {target.parent for _, target in targets}:
+        parent.mkdir(parents=True, exist_ok=True)
+
+    def fetch(item: tuple[str, Path]) -> Path:
+        key, target = item
+        body = client.get_object(Bucket=bucket, Key=key)["Body"]
+        with target.open("wb") as file:
+            for chunk in body.iter_chunks(1024 * 1024):
+                file.write(chunk)
+        return target
+
+    with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+        return list(pool.map(fetch, targets))
+
+
+def upload_directory(client: Any, directory: Path, uri: S3Uri, *, kms_key: str | None = None) -> int:
+    """Upload every regular file below the directory (no symbolic links, as SageMaker); returns how many."""
+    files = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
+    with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+        list(
+            pool.map(
+                lambda path: upload_file(client, path, uri.child(path.relative_to(directory).as_posix()), kms_key),
+                files,
+            )
+        )
+    return len(files)
+
+
+def upload_file(client: Any, path: Path, uri: S3Uri, kms_key: str | None = None) -> None:
+    """Upload one file, encrypted with the key if one is given."""
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+    client.upload_file(str(path), uri.bucket, uri.key, ExtraArgs=encryption)
+
+
+def write_archive(directory: Path, archive: Path) -> None:
+    """Pack the directory's contents as SageMaker packs a model: a gzipped tar with paths relative to it."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w:gz", compresslevel=6) as tar:
+        for path in sorted(directory.iterdir()):
+            tar.add(path, arcname=path.name)
+
+
+def unpack_archive(archive: Path, directory: Path) -> None:
+    """Unpack a gzipped tar; tarfile.TarError for a broken one, or one with members that leave the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "r:*") as tar:
+        tar.extractall(directory, filter="data")
+
+
+def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            yield entry["Key"], entry["ETag"].strip('"')

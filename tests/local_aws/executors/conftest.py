@@ -1,0 +1,100 @@
+"""A server of the local AWS with the services that run jobs, and waiting for what they run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+
+from local_aws import moto_fit
+from local_aws.gateway import Gateway
+from local_aws.service import LocalContext, Service
+
+ROLE = "arn:aws:iam::123456789012:role/job"
+
+
+@dataclass
+class JobServer:
+    """The context of a running server, and the events that its services emitted."""
+
+    context: LocalContext
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+    gateway: Gateway = field(default_factory=lambda: Gateway([], dict))
+
+    def add(self, service: Service) -> None:
+        self.services.append(service)
+        self.gateway = Gateway(self.services, dict)
+
+    def client(self, name: str) -> Any:
+        return self.context.client(name)
+
+    def log(self, group: str, stream_prefix: str) -> str:
+        logs = self.client("logs")
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream_prefix)["logStreams"]
+        return "\n".join(
+            event["message"]
+            for stream in streams
+            for event in logs.get_log_events(
+                logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+            )["events"]
+        )
+
+
+class QuietHandler(MotoRequestHandler):
+    """Keeps connections, and doesn't log requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        pass
+
+
+def wait_for(probe: Callable[[], Any], ended: Callable[[Any], bool], seconds: float = 30.0) -> Any:
+    """Call the probe until its answer is an end; fails after the given time."""
+    deadline = time.monotonic() + seconds
+    while not ended(answer := probe()):
+        assert time.monotonic() < deadline, f"still {answer}"
+        time.sleep(0.03)
+    return answer
+
+
+@pytest.fixture
+def wait() -> Callable[..., Any]:
+    return wait_for
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[JobServer]:
+    """A server to which a test module's own fixture adds the services and images it needs."""
+    moto_fit.honour_loopback_transport()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        return running.gateway(environ, start_response)
+
+    listener = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
+    context = LocalContext(f"http://127.0.0.1:{listener.port}", tmp_path / "state", images={})
+    running = JobServer(context)
+    context.emit = lambda source, kind, detail, _: running.events.append((source, kind, detail))
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    _forget_everything()
+    s3 = context.client("s3")
+    s3.create_bucket(Bucket="lake")
+    yield running
+    for service in running.services:
+        service.close()
+    listener.shutdown()
+    listener.server_close()
+
+
+def _forget_everything() -> None:
+    from moto.moto_api._internal.models import moto_api_backend
+
+    moto_api_backend.reset()
