@@ -1,0 +1,1 @@
+"""Is a flight going to arrive more than fifteen minutes late? Known an hour before it leaves."""
