@@ -1,0 +1,1 @@
+"""AWS CDK constructs for the whole life of machine-learning models."""

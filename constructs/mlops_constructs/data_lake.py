@@ -1,0 +1,96 @@
+"""The buckets that pipelines meet at."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+Zone: TypeAlias = Literal["raw", "curated", "capture", "artifacts"]
+
+
+class DataLake(Construct):
+    """Four encrypted buckets: raw data, curated features, captured requests, and the artifacts of pipelines.
+
+    All are private, accept TLS only, send their events to EventBridge and abort stale uploads. Raw data and artifacts
+    are the state that nothing can rebuild, so they are versioned.
+
+    Parameters
+    ----------
+    key
+        Encrypts every object; grants on a zone include the key.
+    access_logs
+        The bucket that the access logs go to. Its policy must let ``logging.s3.amazonaws.com`` write.
+    removal
+        What happens to the buckets when the stack goes. They are kept when left out.
+    capture_retention
+        How long captured requests are kept: 90 days when left out.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        key: kms.IKey,
+        access_logs: s3.IBucket,
+        removal: RemovalPolicy = RemovalPolicy.RETAIN,
+        capture_retention: Duration | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._key = key
+        self._access_logs = access_logs
+        self._removal = removal
+        self.raw = self._define_bucket("Raw", versioned=True)
+        self.curated = self._define_bucket("Curated")
+        self.capture = self._define_bucket("Capture", expiration=capture_retention or Duration.days(90))
+        self.artifacts = self._define_bucket("Artifacts", versioned=True)
+
+    def zone(self, zone: Zone) -> s3.Bucket:
+        """The bucket of a zone."""
+        return {"raw": self.raw, "curated": self.curated, "capture": self.capture, "artifacts": self.artifacts}[zone]
+
+    def grant_read(self, grantee: iam.IGrantable, zone: Zone, prefix: str = "") -> iam.Grant:
+        """Let a role list the zone and read the objects under a prefix, everything when left out."""
+        return self.zone(zone).grant_read(grantee, f"{prefix}*")
+
+    def grant_read_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str = "") -> iam.Grant:
+        """Let a role list the zone, and read, write and delete under a prefix, everything when left out."""
+        return self.zone(zone).grant_read_write(grantee, f"{prefix}*")
+
+    def _define_bucket(
+        self, construct_id: str, *, versioned: bool = False, expiration: Duration | None = None
+    ) -> s3.Bucket:
+        rules = [s3.LifecycleRule(id="AbortStaleUploads", abort_incomplete_multipart_upload_after=Duration.days(7))]
+        if expiration:
+            rules.append(s3.LifecycleRule(id="Expire", expiration=expiration))
+        if versioned:
+            rules.append(s3.LifecycleRule(id="ExpireOldVersions", noncurrent_version_expiration=Duration.days(90)))
+        bucket = s3.Bucket(
+            self,
+            construct_id,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self._key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=versioned,
+            lifecycle_rules=rules,
+            removal_policy=self._removal,
+        )
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        # The L2's event_bridge_enabled brings a custom resource, its access logs a policy that knows every source.
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+        resource.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
+            destination_bucket_name=self._access_logs.bucket_name, log_file_prefix=f"{construct_id.lower()}/"
+        )
+        return bucket

@@ -1,0 +1,174 @@
+"""A real-time endpoint for the last approved model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import CfnCondition, Fn
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from .job_role import JobRole
+from .pipeline_steps import JobNetwork
+from .runtime_image import RuntimeImage
+
+VARIANT = "live"
+"""The name of the only variant. It never changes: scaling is tied to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointSizing:
+    """Instances of an endpoint."""
+
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what SageMaker refuses."""
+        if not self.instance_type.startswith("ml."):
+            raise ValueError(f"instance_type must start with ml., as ml.m5.large: {self.instance_type!r}")
+        if self.instance_count < 1:
+            raise ValueError(f"instance_count must be at least 1, got {self.instance_count}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCapture:
+    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``."""
+
+    bucket: s3.IBucket
+    percent: int = 100
+    csv_types: Sequence[str] = ("text/csv",)
+    json_types: Sequence[str] = ("application/json",)
+
+    def __post_init__(self) -> None:
+        """Refuse shares that don't exist."""
+        if not 0 <= self.percent <= 100:
+            raise ValueError(f"percent must lie between 0 and 100, got {self.percent}")
+
+
+class InferenceEndpoint(Construct):
+    """An endpoint with a fixed name that serves one model package, and nothing as long as there is none.
+
+    Model and endpoint configuration have no names, so that CloudFormation can replace them and the endpoint swaps from
+    one to the other without downtime.
+
+    Parameters
+    ----------
+    endpoint_name
+        A contract: clients call it.
+    model_package_arn
+        The approved version, usually a stack parameter. With an empty text nothing is created.
+    image
+        What the package's container runs.
+    key
+        Encrypts the endpoint's disks and the captured requests.
+    capture
+        Requests and answers to keep; none when left out.
+    sizing
+        Instances; one small one when left out.
+    network
+        Subnets and security groups; SageMaker's own network when left out.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        endpoint_name: str,
+        model_package_arn: str,
+        image: RuntimeImage,
+        key: kms.IKey,
+        capture: DataCapture | None = None,
+        sizing: EndpointSizing | None = None,
+        network: JobNetwork | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.endpoint_name = endpoint_name
+        self._key = key
+        self._sizing = sizing or EndpointSizing()
+        self.approved = CfnCondition(
+            self, "Approved", expression=Fn.condition_not(Fn.condition_equals(model_package_arn, ""))
+        )
+        self.role = self._define_role(image, capture)
+        self.model = self._define_model(model_package_arn, network)
+        self.configuration = self._define_configuration(capture)
+        self.endpoint = self._define_endpoint()
+
+    def _define_role(self, image: RuntimeImage, capture: DataCapture | None) -> JobRole:
+        role = JobRole(
+            self,
+            "Role",
+            service="sagemaker.amazonaws.com",
+            log_groups="/aws/sagemaker/Endpoints/",
+            metrics_namespace="/aws/sagemaker/Endpoints",
+        )
+        image.grant_pull(role)
+        self._key.grant_encrypt_decrypt(role)
+        if capture:
+            capture.bucket.grant_put(role, f"{self.endpoint_name}/*")
+        return role
+
+    def _define_model(self, model_package_arn: str, network: JobNetwork | None) -> sagemaker.CfnModel:
+        vpc = None
+        if network:
+            vpc = sagemaker.CfnModel.VpcConfigProperty(
+                security_group_ids=list(network.security_group_ids), subnets=list(network.subnet_ids)
+            )
+        model = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=self.role.role_arn,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=model_package_arn),
+            vpc_config=vpc,
+        )
+        model.cfn_options.condition = self.approved
+        model.node.add_dependency(self.role.ready)
+        return model
+
+    def _define_configuration(self, capture: DataCapture | None) -> sagemaker.CfnEndpointConfig:
+        configuration = sagemaker.CfnEndpointConfig
+        variant = configuration.ProductionVariantProperty(
+            variant_name=VARIANT,
+            model_name=self.model.attr_model_name,
+            initial_instance_count=self._sizing.instance_count,
+            instance_type=self._sizing.instance_type,
+            initial_variant_weight=1,
+        )
+        capturing = None
+        if capture:
+            capturing = configuration.DataCaptureConfigProperty(
+                enable_capture=True,
+                initial_sampling_percentage=capture.percent,
+                destination_s3_uri=f"s3://{capture.bucket.bucket_name}",
+                kms_key_id=self._key.key_arn,
+                capture_options=[
+                    configuration.CaptureOptionProperty(capture_mode="Input"),
+                    configuration.CaptureOptionProperty(capture_mode="Output"),
+                ],
+                capture_content_type_header=configuration.CaptureContentTypeHeaderProperty(
+                    csv_content_types=list(capture.csv_types), json_content_types=list(capture.json_types)
+                ),
+            )
+        resource = sagemaker.CfnEndpointConfig(
+            self,
+            "Configuration",
+            production_variants=[variant],
+            data_capture_config=capturing,
+            kms_key_id=self._key.key_arn,
+        )
+        resource.cfn_options.condition = self.approved
+        return resource
+
+    def _define_endpoint(self) -> sagemaker.CfnEndpoint:
+        endpoint = sagemaker.CfnEndpoint(
+            self,
+            "Endpoint",
+            endpoint_name=self.endpoint_name,
+            endpoint_config_name=self.configuration.attr_endpoint_config_name,
+        )
+        endpoint.cfn_options.condition = self.approved
+        return endpoint

@@ -1,0 +1,69 @@
+"""Where training hands models over: a package group and the event of an approval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+
+class ModelRegistry(Construct):
+    """The versions of one model, each with its metrics and its approval.
+
+    Parameters
+    ----------
+    group_name
+        A contract: delivery and people look models up by it.
+    description
+        What the model answers.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, group_name: str, description: str) -> None:
+        super().__init__(scope, construct_id)
+        self.group_name = group_name
+        self.group = sagemaker.CfnModelPackageGroup(
+            self, "Group", model_package_group_name=group_name, model_package_group_description=description
+        )
+
+    def on_status(self, construct_id: str, status: str, target: events.CfnRule.TargetProperty) -> events.CfnRule:
+        """Send an event to a target when a version gets an approval status, as ``Approved``."""
+        return events.CfnRule(
+            self,
+            construct_id,
+            description=f"A model package of {self.group_name} is {status}",
+            event_pattern=self.status_pattern(status),
+            targets=[target],
+        )
+
+    def status_pattern(self, status: str) -> dict[str, Any]:
+        """The event of a version that gets an approval status."""
+        return {
+            "source": ["aws.sagemaker"],
+            "detail-type": ["SageMaker Model Package State Change"],
+            "detail": {"ModelPackageGroupName": [self.group_name], "ModelApprovalStatus": [status]},
+        }
+
+    def grant_register(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let a role register versions."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"],
+            resource_arns=[self.group.attr_model_package_group_arn, self._versions_arn()],
+        )
+
+    def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let a role look versions up."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"],
+            resource_arns=[self.group.attr_model_package_group_arn, self._versions_arn()],
+        )
+
+    def _versions_arn(self) -> str:
+        return Stack.of(self).format_arn(
+            service="sagemaker", resource="model-package", resource_name=f"{self.group_name.lower()}/*"
+        )

@@ -1,0 +1,82 @@
+"""The data of an environment: the lake and one feature job per model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from mlops_constructs.data_lake import DataLake
+from mlops_constructs.feature_job import FeatureJob, SparkCode, SparkSizing
+
+from .settings import EnvironmentSettings, Model, Repository
+
+
+class DataStack(Stack):
+    """Raw data comes in, features come out, and serving and training leave their captures and artifacts."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        repository: Repository,
+        key: kms.IKey,
+        access_logs: s3.IBucket,
+        removal: RemovalPolicy,
+        **stack_options: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **stack_options)
+        self._key = key
+        self.lake = DataLake(
+            self,
+            "Lake",
+            key=key,
+            access_logs=access_logs,
+            removal=removal,
+            capture_retention=Duration.days(settings.environment.capture_retention_days),
+        )
+        self.catalog = self._define_catalog(settings)
+        for model in settings.models:
+            features = self._define_features(model, repository)
+            self.lake.grant_read(features.role, "raw")
+            self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
+            CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
+        CfnOutput(self, "RawBucketName", value=self.lake.raw.bucket_name)
+        CfnOutput(self, "CuratedBucketName", value=self.lake.curated.bucket_name)
+        CfnOutput(self, "CaptureBucketName", value=self.lake.capture.bucket_name)
+        CfnOutput(self, "ArtifactsBucketName", value=self.lake.artifacts.bucket_name)
+
+    def _define_catalog(self, settings: EnvironmentSettings) -> glue.CfnDatabase:
+        return glue.CfnDatabase(
+            self,
+            "Catalog",
+            catalog_id=self.account,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(
+                name=f"{settings.platform.name}_{settings.name}".replace("-", "_"),
+                description=f"Raw tables and features of {settings.name}",
+            ),
+        )
+
+    def _define_features(self, model: Model, repository: Repository) -> FeatureJob:
+        return FeatureJob(
+            self,
+            f"{model.title}Features",
+            code=SparkCode(script=repository.etl_script, library=repository.models, package=model.name),
+            key=self._key,
+            arguments={
+                "--model": model.name,
+                "--raw": f"s3://{self.lake.raw.bucket_name}",
+                "--curated": f"s3://{self.lake.curated.bucket_name}/{model.name}",
+            },
+            sizing=SparkSizing(
+                worker_type=model.etl.worker_type,
+                workers=model.etl.workers,
+                timeout=Duration.minutes(model.etl.timeout_minutes),
+            ),
+        )

@@ -1,0 +1,57 @@
+"""One environment: its stacks and what they hand to each other."""
+
+from __future__ import annotations
+
+from aws_cdk import Environment, RemovalPolicy, Stage, Tags
+from constructs import Construct
+
+from .data_stack import DataStack
+from .foundation_stack import FoundationStack
+from .serving_stack import ServingStack
+from .settings import EnvironmentSettings, Repository
+from .training_stack import TrainingStack
+
+
+class EnvironmentStage(Stage):
+    """`cdk deploy '<name>/*'` deploys it, in any account when the configuration names none."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: EnvironmentSettings, repository: Repository
+    ) -> None:
+        environment = settings.environment
+        super().__init__(scope, construct_id, env=Environment(account=environment.account, region=environment.region))
+        removal = RemovalPolicy.DESTROY if environment.removal == "destroy" else RemovalPolicy.RETAIN
+        foundation = FoundationStack(self, "foundation", settings=settings, repository=repository, removal=removal)
+        data = DataStack(
+            self,
+            "data",
+            settings=settings,
+            repository=repository,
+            key=foundation.key,
+            access_logs=foundation.access_logs,
+            removal=removal,
+        )
+        for model in settings.models:
+            name = f"{settings.name}-{model.slug}"
+            training = TrainingStack(
+                self,
+                f"{model.slug}-training",
+                model=model,
+                name=name,
+                repository=repository,
+                lake=data.lake,
+                image=foundation.image,
+                key=foundation.key,
+            )
+            ServingStack(
+                self,
+                f"{model.slug}-serving",
+                model=model,
+                name=name,
+                lake=data.lake,
+                image=foundation.image,
+                registry=training.registry,
+                key=foundation.key,
+            )
+        for key, value in {**settings.platform.tags, "environment": settings.name}.items():
+            Tags.of(self).add(key, value)

@@ -1,0 +1,149 @@
+"""What everything in an environment stands on: its key, access logs, runtime image, alarm topic and budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import ArnFormat, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_budgets as budgets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from mlops_constructs.runtime_image import RuntimeImage
+
+from .settings import Budget, EnvironmentSettings, Repository
+
+
+class FoundationStack(Stack):
+    """One key, the bucket of access logs, the runtime image's repository, the alarm topic, and a budget if wanted."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        repository: Repository,
+        removal: RemovalPolicy,
+        **stack_options: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **stack_options)
+        self._removal = removal
+        self.key = self._define_key()
+        self.access_logs = self._define_access_logs(settings.environment.log_retention_days)
+        self.image = RuntimeImage(
+            self,
+            "RuntimeImage",
+            repository_name=f"{settings.platform.name}-runtime-{settings.name}",
+            source=repository.runtime,
+            key=self.key,
+            removal=removal,
+        )
+        self.alarms = self._define_alarms(settings.environment.alarm_email)
+        if settings.environment.budget:
+            self._define_budget(settings.environment.budget)
+        CfnOutput(self, "RuntimeImageUri", value=self.image.uri)
+        CfnOutput(self, "AlarmTopicArn", value=self.alarms.topic_arn)
+
+    def _define_key(self) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            description="Encrypts the data, models, logs and images of one environment",
+            enable_key_rotation=True,
+            removal_policy=self._removal,
+        )
+        logs = self.format_arn(
+            service="logs", resource="log-group", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogGroupsOfThisAccount",
+                actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.{self.url_suffix}")],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
+            )
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="EventsAndAlarmsToTheTopic",
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                principals=[
+                    iam.ServicePrincipal("events.amazonaws.com"),
+                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
+                    iam.ServicePrincipal("budgets.amazonaws.com"),
+                ],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return key
+
+    def _define_access_logs(self, retention_days: int) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "AccessLogs",
+            # The log delivery service can't write to buckets whose default key is a customer's.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            lifecycle_rules=[s3.LifecycleRule(id="Expire", expiration=Duration.days(retention_days))],
+            removal_policy=self._removal,
+        )
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AccessLogsOfThisAccount",
+                actions=["s3:PutObject"],
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                resources=[bucket.arn_for_objects("*")],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return bucket
+
+    def _define_alarms(self, email: str | None) -> sns.Topic:
+        topic = sns.Topic(self, "Alarms", master_key=self.key, enforce_ssl=True)
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="EventsAndAlarmsOfThisAccount",
+                actions=["sns:Publish"],
+                principals=[
+                    iam.ServicePrincipal("events.amazonaws.com"),
+                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
+                    iam.ServicePrincipal("budgets.amazonaws.com"),
+                ],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        if email:
+            sns.CfnSubscription(self, "AlarmEmail", topic_arn=topic.topic_arn, protocol="email", endpoint=email)
+        return topic
+
+    def _define_budget(self, budget: Budget) -> budgets.CfnBudget:
+        told = budgets.CfnBudget.SubscriberProperty(subscription_type="EMAIL", address=budget.email)
+
+        def notice(kind: str, percent: int) -> budgets.CfnBudget.NotificationWithSubscribersProperty:
+            return budgets.CfnBudget.NotificationWithSubscribersProperty(
+                notification=budgets.CfnBudget.NotificationProperty(
+                    comparison_operator="GREATER_THAN", notification_type=kind, threshold=percent
+                ),
+                subscribers=[told],
+            )
+
+        return budgets.CfnBudget(
+            self,
+            "Budget",
+            budget=budgets.CfnBudget.BudgetDataProperty(
+                budget_type="COST",
+                time_unit="MONTHLY",
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=budget.monthly_usd, unit="USD"),
+            ),
+            notifications_with_subscribers=[notice("ACTUAL", 80), notice("FORECASTED", 100)],
+        )

@@ -1,0 +1,60 @@
+"""Training of one model: its registry and the pipeline that fills it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from mlops_constructs.data_lake import DataLake
+from mlops_constructs.feature_job import PackageAsset
+from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.runtime_image import RuntimeImage
+from mlops_constructs.training_pipeline import TrainingPipeline
+
+from .settings import Model, Repository
+from .training_definition import Surroundings, training_definition
+
+
+class TrainingStack(Stack):
+    """The features of the lake become registered versions of the model, with their artifacts in the lake."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        model: Model,
+        name: str,
+        repository: Repository,
+        lake: DataLake,
+        image: RuntimeImage,
+        key: kms.IKey,
+        **stack_options: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **stack_options)
+        code = PackageAsset(self, "Code", library=repository.models, package=model.name)
+        self.registry = ModelRegistry(self, "Registry", group_name=name, description=model.description)
+        self.training = TrainingPipeline(self, "Training", pipeline_name=name, image=image, key=key)
+
+        code.grant_read(self.training.job_role)
+        lake.grant_read(self.training.job_role, "curated", f"{model.name}/")
+        lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
+        lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
+        self.registry.grant_register(self.training.pipeline_role)
+
+        surroundings = Surroundings(
+            image_uri=image.uri,
+            role_arn=self.training.job_role.role_arn,
+            kms_key_arn=key.key_arn,
+            group_name=name,
+            code=code.s3_object_url,
+            features=f"s3://{lake.curated.bucket_name}/{model.name}",
+            artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
+        )
+        pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
+        pipeline.node.add_dependency(self.registry.group)
+        CfnOutput(self, "PipelineName", value=self.training.pipeline_name)
+        CfnOutput(self, "ModelPackageGroupName", value=self.registry.group_name)
