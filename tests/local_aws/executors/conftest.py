@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,8 @@ from werkzeug.serving import make_server
 
 from local_aws import moto_fit
 from local_aws.gateway import Gateway
-from local_aws.service import LocalContext, Service
-
-ROLE = "arn:aws:iam::123456789012:role/job"
+from local_aws.sagemaker import SageMakerService
+from local_aws.service import Image, LocalContext, Service
 
 
 @dataclass
@@ -27,6 +27,7 @@ class JobServer:
     context: LocalContext
     events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
+    images: dict[str, Image] = field(default_factory=dict)
     gateway: Gateway = field(default_factory=lambda: Gateway([], dict))
 
     def add(self, service: Service) -> None:
@@ -35,6 +36,13 @@ class JobServer:
 
     def client(self, name: str) -> Any:
         return self.context.client(name)
+
+    def image(self, script: str, name: str = "model") -> str:
+        """Make a script the entrypoint of the containers of an image, and return the image's URI."""
+        path = self.context.state_dir.parent / f"{name}.py"
+        path.write_text(script)
+        self.images[name] = Image(sys.executable, (sys.executable, str(path)))
+        return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{name}:1"
 
     def log(self, group: str, stream_prefix: str) -> str:
         logs = self.client("logs")
@@ -80,8 +88,9 @@ def server(tmp_path: Path) -> Iterator[JobServer]:
         return running.gateway(environ, start_response)
 
     listener = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
-    context = LocalContext(f"http://127.0.0.1:{listener.port}", tmp_path / "state", images={})
-    running = JobServer(context)
+    images: dict[str, Image] = {}
+    context = LocalContext(f"http://127.0.0.1:{listener.port}", tmp_path / "state", images=images)
+    running = JobServer(context, images=images)
     context.emit = lambda source, kind, detail, _: running.events.append((source, kind, detail))
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     _forget_everything()
@@ -98,3 +107,10 @@ def _forget_everything() -> None:
     from moto.moto_api._internal.models import moto_api_backend
 
     moto_api_backend.reset()
+
+
+@pytest.fixture
+def sagemaker(server: JobServer) -> Any:
+    """A client of SageMaker; `server.image(script)` makes the image that its jobs use."""
+    server.add(SageMakerService(server.context))
+    return server.client("sagemaker")

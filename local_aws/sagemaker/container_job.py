@@ -1,0 +1,241 @@
+"""The life of a training or processing job: data in, a container run, data out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.jobs.log_stream import LogStream
+from local_aws.jobs.process import JobProcess, Outcome, job_environment
+from local_aws.jobs.s3_files import S3Uri, download, list_files
+from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
+from local_aws.service import Image
+
+FAILURE_LENGTH = 1024
+CLOSE_GRACE_SECONDS = 2.0
+OPT_ML = PurePosixPath("/opt/ml")
+
+
+class JobFailure(Exception):
+    """A job can't go on; the message is its FailureReason."""
+
+
+class ContainerJob(threading.Thread, ABC):
+    """A job that runs one container as a subprocess in a thread of its own.
+
+    `record` is what the Describe operation returns and changes as the job goes on. `finished` is set after the last
+    change. The container sees `<job directory>/opt/ml` as its /opt/ml through SAGEMAKER_BASE_DIR.
+    """
+
+    kind: ClassVar[str]
+    log_group: ClassVar[str]
+    name_member: ClassVar[str]
+    arn_member: ClassVar[str]
+    status_member: ClassVar[str]
+    event: ClassVar[str]
+
+    def __init__(self, workspace: Workspace, record: Record) -> None:
+        self.record = record
+        self.name_ = str(record[self.name_member])
+        super().__init__(name=f"{self.kind}-{self.name_}", daemon=True)
+        self.finished = threading.Event()
+        self._workspace = workspace
+        self._directory = workspace.job_directory(self.kind, self.name_)
+        self._stop_requested = threading.Event()
+        self._process: JobProcess | None = None
+        self._log: LogStream | None = None
+
+    @property
+    def status(self) -> str:
+        return str(self.record[self.status_member])
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Ask the job to stop: SIGTERM, later SIGKILL. Returns when the process has ended."""
+        if self.finished.is_set():
+            return
+        self._stop_requested.set()
+        self._transition("Stopping")
+        if self._process is not None:
+            self._process.stop(grace_seconds)
+
+    def run(self) -> None:
+        """Run the job to its end; whatever happens is in the record."""
+        reason: str | None = None
+        try:
+            status = self._execute()
+        except (JobFailure, UnknownImageError) as error:
+            status, reason = "Failed", str(error)
+        except OSError as error:
+            status = "Failed"
+            full = error.errno == errno.ENOSPC
+            reason = f"ClientError: No space left on the disk: {error}" if full else f"InternalServerError: {error}"
+        except Exception as error:
+            status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
+        if self._log is not None:
+            if reason:
+                self._log.write(reason)
+            self._log.close()
+        if reason:
+            self.record["FailureReason"] = reason[:FAILURE_LENGTH]
+        self._finish(status)
+        if status == "Completed":
+            # what failed or was stopped stays, to be looked at
+            shutil.rmtree(self._directory / "opt", ignore_errors=True)
+        self._announce()
+        self.finished.set()
+
+    @abstractmethod
+    def _command(self, image: Image) -> list[str]:
+        """Return the container's command."""
+
+    @abstractmethod
+    def _image_uri(self) -> str:
+        """Return the image that the container is made from."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Write configuration files and download inputs."""
+
+    @abstractmethod
+    def _upload(self, outcome: Outcome) -> None:
+        """Upload what the container left behind; called for stopped jobs as well."""
+
+    @abstractmethod
+    def _environment(self) -> Mapping[str, str]:
+        """Return the variables of this job."""
+
+    def _transition(self, phase: str) -> None:
+        """Note the phase that the job enters: Downloading, Training, Uploading or Stopping."""
+        self.record["LastModifiedTime"] = now()
+        if phase == "Stopping":
+            self.record[self.status_member] = "Stopping"
+            self._announce()
+
+    def _finish(self, status: str) -> None:
+        self.record["LastModifiedTime"] = now()
+        self.record[self.status_member] = status
+
+    def _execute(self) -> str:
+        image = self._workspace.image(self._image_uri())
+        command = self._command(image)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._path(OPT_ML).mkdir(parents=True)
+        stream = f"{self.name_}/algo-1-{int(time.time())}"
+        self._log = LogStream(self._client("logs"), self.log_group, stream)
+        self._transition("Downloading")
+        self._prepare()
+        if self._stop_requested.is_set():
+            return "Stopped"
+        self._transition("Training")
+        outcome = self._run_container(command)
+        if outcome.ended_by == "exit" and outcome.exit_code != 0:
+            raise JobFailure(self._container_failure(outcome))
+        if not self._stop_requested.is_set():
+            self._transition("Uploading")
+        self._upload(outcome)
+        return "Completed" if outcome.ended_by == "exit" else self._interrupted(outcome)
+
+    @abstractmethod
+    def _interrupted(self, outcome: Outcome) -> str:
+        """Return the status of a job that was stopped or ran out of time."""
+
+    def _run_container(self, command: list[str]) -> Outcome:
+        assert self._log is not None
+        environment = job_environment(
+            self._workspace.container_environment(self.record.get("RoleArn")),
+            self._environment(),
+            {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(self._made(OPT_ML.parent / "tmp"))},
+        )
+        self.record[f"{self.kind.capitalize()}StartTime"] = now()
+        try:
+            self._process = JobProcess(
+                command, directory=self._path(OPT_ML), environment=environment, stdout=self._take_line
+            )
+        except OSError as error:
+            raise JobFailure(f"ClientError: the container can't be started: {error}") from error
+        if self._stop_requested.is_set():
+            self._process.stop()
+        limit = self.record["StoppingCondition"]["MaxRuntimeInSeconds"]
+        outcome = self._process.wait(limit)
+        self.record[f"{self.kind.capitalize()}EndTime"] = now()
+        return outcome
+
+    def _take_line(self, line: str) -> None:
+        assert self._log is not None
+        self._log.write(line)
+
+    def _container_failure(self, outcome: Outcome) -> str:
+        message = self._first_text("output/failure")
+        if not message and self._log is not None:
+            message = self._log.tail(5)
+        suffix = f", exit code: {outcome.exit_code}"
+        message = message or "the container ended without a message; see its logs"
+        return f"AlgorithmError: {message}"[: FAILURE_LENGTH - len(suffix)] + suffix
+
+    def _first_text(self, relative: str) -> str:
+        """Return the first 1,024 characters of a file of the container, or nothing."""
+        path = self._path(OPT_ML / relative)
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return file.read(4 * FAILURE_LENGTH).decode("utf-8", errors="replace")[:FAILURE_LENGTH].strip()
+
+    def _path(self, container_path: PurePosixPath | str) -> Path:
+        """Return where a path of the container lies on this machine; JobFailure when it leaves the container."""
+        root = self._directory.resolve()
+        path = (root / PurePosixPath(container_path).relative_to("/")).resolve()
+        if not path.is_relative_to(root):
+            raise JobFailure(f"ClientError: the path {container_path} leaves the container")
+        return path
+
+    def _made(self, container_path: PurePosixPath | str) -> Path:
+        path = self._path(container_path)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _write_json(self, container_path: PurePosixPath, content: Any) -> None:
+        self._made(container_path.parent)
+        self._path(container_path).write_text(json.dumps(content, indent=1))
+
+    def _download_input(self, source: str, data_type: str, directory: Path) -> None:
+        """Download an S3Prefix or a ManifestFile; JobFailure as SageMaker words it when there is nothing."""
+        client = self._client("s3")
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            for uri in self._manifest(source) if data_type == "ManifestFile" else [S3Uri.parse(source)]:
+                files = list_files(client, uri)
+                if not files:
+                    raise JobFailure(
+                        f'ClientError: Data download failed: No S3 objects found under S3 URL "{uri}" given in input '
+                        f"data source. Please ensure that the bucket exists in the selected region "
+                        f"({self._workspace.region}) and that objects exist under that S3 prefix."
+                    )
+                download(client, uri.bucket, files, directory)
+        except (ClientError, BotoCoreError, ValueError) as error:
+            raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
+
+    def _manifest(self, source: str) -> list[S3Uri]:
+        uri = S3Uri.parse(source)
+        content = json.loads(self._client("s3").get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read())
+        prefix = S3Uri.parse(content[0]["prefix"])
+        return [S3Uri(prefix.bucket, prefix.key + name) for name in content[1:]]
+
+    def _client(self, service: str) -> Any:
+        return self._workspace.client(service, self.record.get("RoleArn"))
+
+    def _announce(self) -> None:
+        self._workspace.emit(self.event, self.record, self.record[self.arn_member])
+
+
+def container_words(words: list[str], image: Image) -> list[str]:
+    """Return a command with `python` and `python3` replaced by the interpreter that stands for the image's."""
+    return [image.python if words[0] in ("python", "python3") else words[0], *words[1:]]

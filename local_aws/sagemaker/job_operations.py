@@ -1,0 +1,116 @@
+"""The API of training and processing jobs: create, describe, list and stop."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Generic, TypeVar
+
+from local_aws.json_api import ApiError
+from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS, ContainerJob
+from local_aws.sagemaker.listing import listed
+from local_aws.sagemaker.processing_job import ProcessingJob
+from local_aws.sagemaker.training_job import TrainingJob
+from local_aws.sagemaker.workspace import Operation, Record, Workspace, not_found, now
+
+DAY_SECONDS = 24 * 60 * 60
+Job = TypeVar("Job", bound=ContainerJob)
+
+
+class JobOperations(Generic[Job]):
+    """The jobs of one kind, by name; names are never used twice."""
+
+    def __init__(self, workspace: Workspace, job_type: type[Job], word: str) -> None:
+        self._workspace = workspace
+        self._type = job_type
+        self._word = word
+        self._jobs: dict[str, Job] = {}
+
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations by their names in the API."""
+        return {
+            f"Create{self._word}": self._create,
+            f"Describe{self._word}": lambda request: self.job(request[self._type.name_member]).record,
+            f"List{self._word}s": self._list,
+            f"Stop{self._word}": self._stop,
+        }
+
+    def create(self, request: Record) -> Job:
+        """Start a job; ApiError(ResourceInUse) when the name is taken."""
+        name = request[self._type.name_member]
+        with self._workspace.lock:
+            if name in self._jobs:
+                raise ApiError(
+                    "ResourceInUse",
+                    f"{self._type.kind.capitalize()} job names must be unique within an AWS account and region, and a "
+                    f"{self._type.kind} job with this name already exists "
+                    f"({self._jobs[name].record[self._type.arn_member]})",
+                )
+            job = self._type(self._workspace, self._new_record(request))
+            self._jobs[name] = job
+        self._workspace.tag(job.record[self._type.arn_member], request.get("Tags", []))
+        job.start()
+        return job
+
+    def job(self, name: str) -> Job:
+        """Return a job by its name."""
+        with self._workspace.lock:
+            if name not in self._jobs:
+                raise not_found()
+            return self._jobs[name]
+
+    def close(self) -> None:
+        """Stop every job, and wait until none runs."""
+        with self._workspace.lock:
+            running = [job for job in self._jobs.values() if not job.finished.is_set()]
+        stoppers = [threading.Thread(target=job.stop, args=(CLOSE_GRACE_SECONDS,)) for job in running]
+        for stopper in stoppers:
+            stopper.start()
+        for job in running:
+            job.join(timeout=15)
+
+    def _new_record(self, request: Record) -> Record:
+        moment = now()
+        record: Record = {
+            "StoppingCondition": {"MaxRuntimeInSeconds": DAY_SECONDS},
+            **{member: value for member, value in request.items() if member != "Tags"},
+            self._type.arn_member: self._workspace.arn(f"{self._type.kind}-job", request[self._type.name_member]),
+            self._type.status_member: "InProgress",
+            "CreationTime": moment,
+            "LastModifiedTime": moment,
+        }
+        record["StoppingCondition"].setdefault("MaxRuntimeInSeconds", DAY_SECONDS)
+        if self._type is TrainingJob:
+            record["SecondaryStatus"] = "Starting"
+            record["SecondaryStatusTransitions"] = [
+                {"Status": "Starting", "StartTime": moment, "StatusMessage": "Starting the training job"}
+            ]
+        return record
+
+    def _create(self, request: Record) -> dict[str, Any]:
+        return {self._type.arn_member: self.create(request).record[self._type.arn_member]}
+
+    def _list(self, request: Record) -> dict[str, Any]:
+        with self._workspace.lock:
+            records = [job.record for job in self._jobs.values()]
+        found, token = listed(records, request, name=self._type.name_member, status=self._type.status_member)
+        return {f"{self._word}Summaries": found, "NextToken": token}
+
+    def _stop(self, request: Record) -> dict[str, Any]:
+        job = self.job(request[self._type.name_member])
+        if job.finished.is_set():
+            raise ApiError(
+                "ValidationException",
+                f"The request was rejected because the {self._type.kind} job is in status {job.status}.",
+            )
+        threading.Thread(target=job.stop, daemon=True).start()
+        return {}
+
+
+def training_jobs(workspace: Workspace) -> JobOperations[TrainingJob]:
+    """Return the training jobs of a workspace."""
+    return JobOperations(workspace, TrainingJob, "TrainingJob")
+
+
+def processing_jobs(workspace: Workspace) -> JobOperations[ProcessingJob]:
+    """Return the processing jobs of a workspace."""
+    return JobOperations(workspace, ProcessingJob, "ProcessingJob")

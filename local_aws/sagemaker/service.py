@@ -1,0 +1,81 @@
+"""The SageMaker API of the local AWS."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from werkzeug import Response
+
+from local_aws.json_api import ApiError, JsonApi
+from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
+from local_aws.sagemaker.workspace import Operation, Workspace
+from local_aws.service import Call, LocalContext
+
+_log = logging.getLogger(__name__)
+
+
+class Region:
+    """Every part of SageMaker in one account and region, and the operations that they answer."""
+
+    def __init__(self, context: LocalContext, account: str, region: str) -> None:
+        self.workspace = Workspace(context, account, region)
+        self.training = training_jobs(self.workspace)
+        self.processing = processing_jobs(self.workspace)
+        self._parts = (self.workspace, self.training, self.processing)
+        self.operations: dict[str, Operation] = {}
+        for part in self._parts:
+            self.operations.update(part.operations())
+
+    def close(self) -> None:
+        """Stop whatever runs."""
+        self.training.close()
+        self.processing.close()
+
+
+class SageMakerService:
+    """Answers SageMaker and its runtime for every account and region."""
+
+    scopes = frozenset({"sagemaker"})
+
+    def __init__(self, context: LocalContext) -> None:
+        self._context = context
+        self._api = JsonApi("sagemaker")
+        self._lock = threading.Lock()
+        self._regions: dict[tuple[str, str], Region] = {}
+
+    def handle(self, call: Call) -> Response | None:
+        """Answer every call; SageMaker is never moto's."""
+        region = self._region(call.account, call.region)
+        try:
+            return self._control(call, region)
+        except ApiError as error:
+            return error.response()
+        except Exception as error:
+            _log.exception("SageMaker call failed")
+            return ApiError("InternalFailure", f"{type(error).__name__}: {error}", 500).response()
+
+    def close(self) -> None:
+        """Stop every job, pipeline execution and endpoint."""
+        with self._lock:
+            regions = list(self._regions.values())
+        for region in regions:
+            region.close()
+
+    def endpoints(self) -> dict[str, Any]:
+        """Return the local port of every live endpoint's variants, by endpoint."""
+        return {}
+
+    def _region(self, account: str, name: str) -> Region:
+        with self._lock:
+            if (account, name) not in self._regions:
+                self._regions[account, name] = Region(self._context, account, name)
+            return self._regions[account, name]
+
+    def _control(self, call: Call, region: Region) -> Response:
+        operation = self._api.operation(call.request.headers.get("X-Amz-Target", ""))
+        request = self._api.parse(operation, call.request.get_data())
+        if operation not in region.operations:
+            raise ApiError("UnknownOperationException", f"the local AWS doesn't have SageMaker's {operation}")
+        return self._api.answer(operation, region.operations[operation](request))

@@ -1,0 +1,119 @@
+"""The SageMaker of one account and region: what all of its parts share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from local_aws.json_api import ApiError
+from local_aws.service import Image, LocalContext
+
+Record = dict[str, Any]
+Operation = Callable[[Record], Mapping[str, Any]]
+
+
+class UnknownImageError(Exception):
+    """A container image that nothing on this machine can run; the message names the ones that can be."""
+
+
+class Workspace:
+    """Names, clients, tags and images of one account and region. `lock` guards the records of every part."""
+
+    def __init__(self, context: LocalContext, account: str, region: str) -> None:
+        self.context = context
+        self.account = account
+        self.region = region
+        self.lock = threading.RLock()
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def arn(self, kind: str, name: str) -> str:
+        """Return the ARN of a resource, `arn:aws:sagemaker:<region>:<account>:<kind>/<name>`."""
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name}"
+
+    def client(self, service: str, role_arn: str | None = None) -> Any:
+        """Return a client of this region that acts as the role."""
+        return self.context.client(service, region=self.region, role_arn=role_arn)
+
+    def job_directory(self, kind: str, name: str) -> Path:
+        """Return where a job of this name keeps its files."""
+        return self.context.state_dir / "jobs" / kind / name
+
+    def container_environment(self, role_arn: str | None) -> dict[str, str]:
+        """Return what SageMaker sets in every container: region, credentials of the role, and here the endpoint."""
+        return {
+            **self.context.credentials(role_arn),
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.context.endpoint_url,
+        }
+
+    def image(self, uri: str) -> Image:
+        """Return how an image runs here, by its repository: `mlops-runtime` also runs `mlops-runtime-dev`."""
+        repository = uri.rpartition("@")[0] or uri
+        repository = repository.partition("/")[2] or repository
+        repository = repository.partition(":")[0]
+        images = self.context.images
+        for name in sorted(images, key=len, reverse=True):
+            if repository == name or repository.startswith((f"{name}-", f"{name}/")):
+                return images[name]
+        known = ", ".join(sorted(images)) or "none"
+        raise UnknownImageError(
+            f"no container of the image {uri} runs on this machine: images are known for the repositories {known}"
+        )
+
+    def emit(self, detail_type: str, detail: Mapping[str, Any], arn: str) -> None:
+        """Put an event of SageMaker on the default bus; times are written in milliseconds, as SageMaker does."""
+        self.context.emit("aws.sagemaker", detail_type, plain(detail), [arn])
+
+    def tag(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """Add tags to a resource."""
+        with self.lock:
+            self._tags.setdefault(arn, {}).update({tag["Key"]: tag["Value"] for tag in tags})
+
+    def forget(self, arn: str) -> None:
+        """Drop the tags of a deleted resource."""
+        with self.lock:
+            self._tags.pop(arn, None)
+
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations on tags."""
+        return {"AddTags": self._add_tags, "ListTags": self._list_tags, "DeleteTags": self._delete_tags}
+
+    def _add_tags(self, request: Record) -> Record:
+        self.tag(request["ResourceArn"], request["Tags"])
+        return self._list_tags(request)
+
+    def _list_tags(self, request: Record) -> Record:
+        with self.lock:
+            tags = self._tags.get(request["ResourceArn"], {})
+            return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def _delete_tags(self, request: Record) -> Record:
+        with self.lock:
+            for key in request["TagKeys"]:
+                self._tags.get(request["ResourceArn"], {}).pop(key, None)
+        return {}
+
+
+def now() -> datetime:
+    """Return the present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def not_found(message: str = "Requested resource not found.") -> ApiError:
+    """Return the error of a name that isn't there: a ValidationException for most of SageMaker."""
+    return ApiError("ValidationException", message)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as plain JSON, with times in milliseconds since 1970."""
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1000)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,168 @@
+"""Training jobs: the container's contract, how they end, what Describe and List say."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+ROLE = "arn:aws:iam::123456789012:role/training"
+PREAMBLE = "import json, os, pathlib, sys, time\nml = pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'])\n"
+
+TRAIN = """
+assert sys.argv[1:] == ["train"], sys.argv
+parameters = json.loads((ml / "input/config/hyperparameters.json").read_text())
+channels = json.loads((ml / "input/config/inputdataconfig.json").read_text())
+resources = json.loads((ml / "input/config/resourceconfig.json").read_text())
+assert channels["train"]["TrainingInputMode"] == "File" and resources["hosts"] == ["algo-1"]
+rows = (ml / "input/data/train/rows.csv").read_text()
+print("validation:auc=0.5")
+print("validation:auc=0.75")
+(ml / "model/model.txt").write_text(parameters["depth"] + rows + os.environ["TRAINING_JOB_NAME"] + os.environ["COLOUR"])
+"""
+
+
+@pytest.fixture
+def create(server: Any, sagemaker: Any) -> Callable[..., str]:
+    def create_job(script: str, name: str = "job", **changes: Any) -> str:
+        sagemaker.create_training_job(
+            **{
+                "TrainingJobName": name,
+                "RoleArn": ROLE,
+                "AlgorithmSpecification": {
+                    "TrainingImage": server.image(PREAMBLE + script),
+                    "TrainingInputMode": "File",
+                    "MetricDefinitions": [{"Name": "validation:auc", "Regex": "validation:auc=([0-9.]+)"}],
+                },
+                "OutputDataConfig": {"S3OutputPath": "s3://lake/models"},
+                "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+                **changes,
+            }
+        )
+        return name
+
+    return create_job
+
+
+@pytest.fixture
+def ended(sagemaker: Any, wait: Callable[..., Any]) -> Callable[[str], dict[str, Any]]:
+    def wait_for_end(name: str = "job") -> dict[str, Any]:
+        return wait(
+            lambda: sagemaker.describe_training_job(TrainingJobName=name),
+            lambda job: job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"),
+        )
+
+    return wait_for_end
+
+
+def test_container_finds_its_inputs_and_the_model_lands_in_s3(
+    server: Any, create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    s3 = server.client("s3")
+    s3.put_object(Bucket="lake", Key="train/rows.csv", Body=b"1,2")
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://lake/train"}}
+    create(
+        TRAIN,
+        HyperParameters={"depth": "6"},
+        Environment={"COLOUR": "green"},
+        InputDataConfig=[{"ChannelName": "train", "DataSource": source, "ContentType": "text/csv"}],
+    )
+    job = ended()
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["ModelArtifacts"]["S3ModelArtifacts"] == "s3://lake/models/job/output/model.tar.gz"
+    archive = s3.get_object(Bucket="lake", Key="models/job/output/model.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert tar.getnames() == ["model.txt"]
+        model = tar.extractfile("model.txt")
+        assert model is not None
+        assert model.read() == b"61,2jobgreen"
+    phases = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
+    assert phases == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert job["FinalMetricDataList"][0]["Value"] == 0.75
+    assert "validation:auc=0.75" in server.log("/aws/sagemaker/TrainingJobs", "job/algo-1-")
+    assert server.events[-1][2]["TrainingJobStatus"] == "Completed"
+
+
+def test_failure_file_is_the_failure_reason(create: Callable[..., str], ended: Callable[..., Any]) -> None:
+    create("(ml / 'output/failure').write_text('label column is missing'); sys.exit(3)")
+    job = ended()
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: label column is missing, exit code: 3"
+
+
+def test_without_a_failure_file_the_last_lines_of_the_log_say_why(
+    create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    create("raise RuntimeError('no trees')")
+    assert "RuntimeError: no trees, exit code: 1" in ended()["FailureReason"]
+
+
+def test_missing_input_names_the_prefix(create: Callable[..., str], ended: Callable[..., Any]) -> None:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://lake/nothing"}}
+    create("", InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+    assert 'No S3 objects found under S3 URL "s3://lake/nothing"' in ended()["FailureReason"]
+
+
+def test_job_past_its_time_limit_is_stopped_and_keeps_its_model(
+    create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    create("(ml / 'model/m').write_text('half'); time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    job = ended()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert job["ModelArtifacts"]["S3ModelArtifacts"].endswith("job/output/model.tar.gz")
+
+
+def test_stopped_job_gets_sigterm_first(
+    server: Any, sagemaker: Any, create: Callable[..., str], ended: Callable[..., Any], wait: Callable[..., Any]
+) -> None:
+    create(
+        "import signal\n"
+        "def save(*_):\n    (ml / 'model/saved').write_text('1')\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, save)\nprint('ready')\ntime.sleep(60)"
+    )
+    wait(lambda: server.client("logs").describe_log_groups()["logGroups"], bool)
+    wait(lambda: server.log("/aws/sagemaker/TrainingJobs", "job/"), lambda log: "ready" in log)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    job = ended()
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert "ModelArtifacts" in job
+    with pytest.raises(ClientError, match="is in status Stopped"):
+        sagemaker.stop_training_job(TrainingJobName="job")
+
+
+def test_unknown_image_fails_the_job_with_the_known_ones(create: Callable[..., str], ended: Callable[..., Any]) -> None:
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    create("", AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"})
+    assert image in ended()["FailureReason"]
+    assert "known for the repositories model" in ended()["FailureReason"]
+
+
+def test_invalid_requests_are_refused(sagemaker: Any, create: Callable[..., str], ended: Callable[..., Any]) -> None:
+    with pytest.raises(ClientError, match="failed to satisfy constraint: Member must satisfy regular expression"):
+        create("", name="not_a_name")
+    create("", name="once")
+    with pytest.raises(ClientError) as raised:
+        create("", name="once")
+    assert raised.value.response["Error"]["Code"] == "ResourceInUse"
+    with pytest.raises(ClientError, match=r"Requested resource not found\."):
+        sagemaker.describe_training_job(TrainingJobName="never")
+
+
+def test_jobs_are_listed_newest_first_in_pages(
+    sagemaker: Any, create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    for name in ("one", "two", "three"):
+        create("", name=name)
+        ended(name)
+    first = sagemaker.list_training_jobs(MaxResults=2)
+    assert [job["TrainingJobName"] for job in first["TrainingJobSummaries"]] == ["three", "two"]
+    rest = sagemaker.list_training_jobs(MaxResults=2, NextToken=first["NextToken"])
+    assert [job["TrainingJobName"] for job in rest["TrainingJobSummaries"]] == ["one"]
+    by_name = sagemaker.list_training_jobs(SortBy="Name", SortOrder="Ascending", NameContains="T")
+    assert [job["TrainingJobName"] for job in by_name["TrainingJobSummaries"]] == ["three", "two"]
+    assert not sagemaker.list_training_jobs(StatusEquals="Failed")["TrainingJobSummaries"]
