@@ -48,7 +48,7 @@ types: install
 	@echo "mypy"; $(BIN)/mypy
 
 imports: install
-	@echo "import-linter"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@echo "import-linter"; PYTHONPATH=.:ml_code/runtime:ml_code/models $(BIN)/lint-imports --no-cache | tail -n +9
 
 tests: install
 	@$(BIN)/python -m pytest $(ARGS)

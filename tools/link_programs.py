@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,8 @@ def main() -> None:
         link = scripts / name
         link.unlink(missing_ok=True)
         link.symlink_to(target)
+    # the container has the runtime installed; here jobs import it from the checkout
+    Path(sysconfig.get_path("purelib"), "model_runtime.pth").write_text(f"{ROOT / 'ml_code' / 'runtime'}\n")
     command = scripts / "mlops"
     command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m mlops_cli "$@"\n')
     command.chmod(0o755)
