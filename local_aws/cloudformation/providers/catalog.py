@@ -1,0 +1,29 @@
+"""Which resource types the local AWS deploys, and which it only keeps in the books."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from local_aws.cloudformation.providers import ecr, iam, keys, s3, ssm
+from local_aws.cloudformation.providers.api_resource import ApiResource
+from local_aws.cloudformation.providers.provider import Provider
+
+INERT_TYPES: Mapping[str, str] = {
+    "AWS::CDK::Metadata": "carries the versions of the constructs for AWS's statistics",
+}
+
+_TABLES: tuple[ApiResource, ...] = (
+    s3.BUCKET,
+    s3.BUCKET_POLICY,
+    keys.KEY,
+    keys.ALIAS,
+    ecr.REPOSITORY,
+    ssm.PARAMETER,
+)
+
+PROVIDERS: Mapping[str, Provider] = {
+    **{resource.type: resource for resource in _TABLES},
+    "AWS::IAM::Role": iam.Role(),
+    "AWS::IAM::Policy": iam.Policy(),
+    "AWS::IAM::ManagedPolicy": iam.ManagedPolicy(),
+}

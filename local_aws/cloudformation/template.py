@@ -1,0 +1,210 @@
+"""Templates: JSON or YAML with CloudFormation's short tags, read into a checked structure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from local_aws.cloudformation.errors import ValidationError
+
+PSEUDO_PARAMETERS = frozenset(
+    f"AWS::{name}"
+    for name in ("AccountId", "NotificationARNs", "NoValue", "Partition", "Region", "StackId", "StackName", "URLSuffix")
+)
+_SECTIONS = frozenset(
+    (
+        "AWSTemplateFormatVersion",
+        "Conditions",
+        "Description",
+        "Mappings",
+        "Metadata",
+        "Outputs",
+        "Parameters",
+        "Resources",
+        "Rules",
+        "Transform",
+        "Hooks",
+    )
+)
+_SUB_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads YAML as CloudFormation does: dates stay text, `!Ref x` becomes `{"Ref": "x"}`."""
+
+
+_TemplateLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _construct_short_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_TemplateLoader.add_multi_constructor("!", _construct_short_tag)
+
+
+@dataclass(frozen=True)
+class ResourceDeclaration:
+    """One entry of `Resources`."""
+
+    logical_id: str
+    type: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    condition: str | None = None
+    deletion_policy: str = "Delete"
+    update_replace_policy: str = "Delete"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def references(self) -> frozenset[str]:
+        """Logical ids (of resources or parameters) that have to exist before this resource."""
+        return frozenset(self.depends_on) | frozenset(referenced_names(dict(self.properties)))
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template: `body` is the text as it was given, for GetTemplate."""
+
+    body: str
+    document: Mapping[str, Any]
+    resources: Mapping[str, ResourceDeclaration]
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return one of the optional top-level sections."""
+        return self.document.get(name) or {}
+
+    @property
+    def description(self) -> str | None:
+        """The template's description, if it has one."""
+        return self.document.get("Description")
+
+
+def parse_template(body: str) -> Template:
+    """Read and check a template; raise ValidationError in CloudFormation's words."""
+    document = _load(body)
+    unknown = sorted(set(document) - _SECTIONS)
+    if unknown:
+        raise ValidationError(f"Invalid template property or properties [{', '.join(unknown)}]")
+    if document.get("Transform"):
+        raise ValidationError(f"Transforms aren't supported by the local AWS: {document['Transform']}")
+    declared = document.get("Resources")
+    if not isinstance(declared, dict) or not declared:
+        raise ValidationError("Template format error: At least one Resources member must be defined.")
+    template = Template(body, document, {key: _declaration(key, entry) for key, entry in declared.items()})
+    _check_references(template)
+    return template
+
+
+def _load(body: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body) if body.lstrip().startswith("{") else yaml.load(body, _TemplateLoader)  # noqa: S506
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ValidationError(f"Template format error: {error}") from error
+    if not isinstance(document, dict):
+        raise ValidationError("Template format error: unsupported structure.")
+    return document
+
+
+def _declaration(logical_id: str, entry: Any) -> ResourceDeclaration:
+    where = f"[/Resources/{logical_id}]"
+    if not isinstance(entry, dict) or not isinstance(entry.get("Type"), str):
+        raise ValidationError(f"Template format error: {where} Every Resources object must contain a Type member.")
+    if not logical_id.isalnum():
+        raise ValidationError(f"Template format error: Resource name {logical_id} is non alphanumeric.")
+    depends_on = entry.get("DependsOn", [])
+    policies = {key: entry.get(key, "Delete") for key in ("DeletionPolicy", "UpdateReplacePolicy")}
+    for key, policy in policies.items():
+        if policy not in ("Delete", "Retain", "RetainExceptOnCreate"):
+            raise ValidationError(f"Template format error: {where} {key} {policy} isn't supported by the local AWS")
+    return ResourceDeclaration(
+        logical_id=logical_id,
+        type=entry["Type"],
+        properties=entry.get("Properties") or {},
+        depends_on=(depends_on,) if isinstance(depends_on, str) else tuple(depends_on),
+        condition=entry.get("Condition"),
+        deletion_policy=policies["DeletionPolicy"],
+        update_replace_policy=policies["UpdateReplacePolicy"],
+        metadata=entry.get("Metadata") or {},
+    )
+
+
+def _check_references(template: Template) -> None:
+    parameters, conditions = template.section("Parameters"), template.section("Conditions")
+    known = set(template.resources) | set(parameters) | PSEUDO_PARAMETERS
+    for resource in template.resources.values():
+        missing = sorted(resource.references - known)
+        if missing:
+            raise ValidationError(
+                f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] "
+                "in the Resources block of the template"
+            )
+        if resource.condition is not None and resource.condition not in conditions:
+            raise ValidationError(
+                f"Template format error: Unresolved condition dependency {resource.condition} "
+                "in the Resources block of the template"
+            )
+    missing = sorted(set(referenced_names(dict(template.section("Outputs")))) - known)
+    if missing:
+        raise ValidationError(
+            f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] "
+            "in the Outputs block of the template"
+        )
+    creation_order(template.resources)
+
+
+def referenced_names(value: Any) -> Iterator[str]:
+    """Yield every name that a value refers to through Ref, Fn::GetAtt or Fn::Sub."""
+    if isinstance(value, list):
+        for item in value:
+            yield from referenced_names(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "Ref" and isinstance(item, str):
+                yield item
+            elif key == "Fn::GetAtt":
+                yield item.split(".", 1)[0] if isinstance(item, str) else item[0]
+            elif key == "Fn::Sub":
+                yield from _substituted_names(item)
+            else:
+                yield from referenced_names(item)
+
+
+def _substituted_names(argument: Any) -> Iterator[str]:
+    text, variables = (argument, {}) if isinstance(argument, str) else (argument[0], argument[1])
+    yield from referenced_names(variables)
+    for name in _SUB_VARIABLE.findall(text):
+        if name not in variables:
+            yield name.split(".", 1)[0]
+
+
+def creation_order(resources: Mapping[str, ResourceDeclaration]) -> list[ResourceDeclaration]:
+    """Return resources so that each comes after those it refers to; ValidationError for a cycle."""
+    waiting = {key: resource.references & resources.keys() for key, resource in resources.items()}
+    ordered: list[ResourceDeclaration] = []
+    while waiting:
+        ready = [key for key, needs in waiting.items() if not needs & waiting.keys()]
+        if not ready:
+            raise ValidationError(f"Circular dependency between resources: [{', '.join(sorted(waiting))}]")
+        for key in ready:
+            del waiting[key]
+            ordered.append(resources[key])
+    return ordered
