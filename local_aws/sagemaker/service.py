@@ -10,6 +10,10 @@ from werkzeug import Response
 
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
+from local_aws.sagemaker.model_registry import ModelRegistry
+from local_aws.sagemaker.models import EndpointConfigs, Models
+from local_aws.sagemaker.pipeline_steps import StepRunners
+from local_aws.sagemaker.pipelines import Pipelines
 from local_aws.sagemaker.workspace import Operation, Workspace
 from local_aws.service import Call, LocalContext
 
@@ -23,13 +27,21 @@ class Region:
         self.workspace = Workspace(context, account, region)
         self.training = training_jobs(self.workspace)
         self.processing = processing_jobs(self.workspace)
-        self._parts = (self.workspace, self.training, self.processing)
+        self.registry = ModelRegistry(self.workspace)
+        self.models = Models(self.workspace, self.registry)
+        self.configs = EndpointConfigs(self.workspace, self.models)
+        runners = StepRunners(self.training, self.processing, self.registry, self.models)
+        self.pipelines = Pipelines(self.workspace, runners)
+        parts = (
+            self.workspace, self.training, self.processing, self.registry, self.models, self.configs, self.pipelines,
+        )  # fmt: skip
         self.operations: dict[str, Operation] = {}
-        for part in self._parts:
+        for part in parts:
             self.operations.update(part.operations())
 
     def close(self) -> None:
         """Stop whatever runs."""
+        self.pipelines.close()
         self.training.close()
         self.processing.close()
 

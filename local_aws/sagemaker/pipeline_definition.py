@@ -1,0 +1,196 @@
+"""Pipeline definitions, schema version 2020-12-01: parsing, and the order that their references impose."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_aws.json_api import ApiError
+
+STEP_TYPES = frozenset({"Processing", "Training", "Condition", "Fail", "RegisterModel", "Model"})
+PARAMETER_TYPES = frozenset({"String", "Integer", "Float", "Boolean"})
+_STEP_REFERENCE = re.compile(r"^Steps\.([^.\[]+)")
+_VERSION = "2020-12-01"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a pipeline. `default` is None when a value has to be given."""
+
+    name: str
+    type: str
+    default: Any = None
+    allowed: tuple[Any, ...] = ()
+
+    def parse(self, value: Any) -> Any:
+        """Return a value, which executions get as text, in the parameter's type."""
+        try:
+            converted = self._converted(value)
+        except (TypeError, ValueError) as error:
+            raise ApiError(
+                "ValidationException", f"Parameter [{self.name}] must be of type {self.type}, got {value!r}"
+            ) from error
+        if self.allowed and converted not in self.allowed:
+            allowed = ", ".join(map(str, self.allowed))
+            raise ApiError("ValidationException", f"Parameter [{self.name}] must be one of {allowed}, got {value!r}")
+        return converted
+
+    def _converted(self, value: Any) -> Any:
+        if self.type == "Integer":
+            return int(str(value))
+        if self.type == "Float":
+            return float(value)
+        if self.type == "Boolean":
+            if str(value).lower() not in ("true", "false"):
+                raise ValueError(value)
+            return str(value).lower() == "true"
+        return str(value)
+
+
+@dataclass(frozen=True)
+class PropertyFile:
+    """A JSON file that a processing step leaves in one of its outputs."""
+
+    name: str
+    output: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, flattened: steps of a condition's branches are steps like others, with the branch they belong to."""
+
+    name: str
+    type: str
+    arguments: Mapping[str, Any]
+    raw: Mapping[str, Any] = field(repr=False)
+    requires: frozenset[str] = frozenset()
+    branch: tuple[str, bool] | None = None
+    property_files: Mapping[str, PropertyFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PipelineDefinition:
+    """A valid definition: its parameters and all of its steps by name."""
+
+    parameters: Mapping[str, Parameter]
+    steps: Mapping[str, Step]
+
+    @classmethod
+    def parse(cls, text: str) -> PipelineDefinition:
+        """Read a definition; ApiError(ValidationException) names what is wrong and where."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise invalid(f"it is not JSON: {error}") from error
+        if not isinstance(raw, dict) or raw.get("Version") != _VERSION:
+            raise invalid(f"Version must be {_VERSION!r}")
+        parameters = [_parameter(item) for item in raw.get("Parameters") or []]
+        steps = list(_steps(raw.get("Steps") or [], None))
+        if not steps:
+            raise invalid("it has no steps")
+        definition = cls({item.name: item for item in parameters}, {step.name: step for step in steps})
+        for kind, names in (("parameter", [p.name for p in parameters]), ("step", [step.name for step in steps])):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise invalid(f"the {kind} name {twice[0]!r} is used more than once")
+        definition._check_references()
+        definition._check_order()
+        return definition
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the value of every parameter for an execution that is given some of them."""
+        unknown = sorted(set(given) - set(self.parameters))
+        if unknown:
+            raise ApiError("ValidationException", f"Unknown parameter [{unknown[0]}]: the pipeline doesn't define it")
+        values = {}
+        for name, parameter in self.parameters.items():
+            value = given.get(name, parameter.default)
+            if value is None:
+                raise ApiError("ValidationException", f"Parameter [{name}] is required: it has no default value")
+            values[name] = parameter.parse(value)
+        return values
+
+    def _check_references(self) -> None:
+        for step in self.steps.values():
+            for required in sorted(step.requires):
+                if required not in self.steps:
+                    raise invalid(f"step {step.name!r} refers to the step {required!r}, which doesn't exist")
+            for path in references(step.raw if step.type != "Condition" else step.arguments.get("Conditions")):
+                kind, _, rest = path.partition(".")
+                if kind == "Parameters" and rest not in self.parameters:
+                    raise invalid(f"step {step.name!r} refers to the parameter {rest!r}, which doesn't exist")
+                if kind not in ("Parameters", "Steps", "Execution", "PipelineExperimentConfig"):
+                    raise invalid(f"step {step.name!r}: {path!r} is no reference")
+                found = re.fullmatch(r"Steps\.([^.\[]+)\.PropertyFiles\.(.+)", path)
+                if found and found.group(2) not in self.steps[found.group(1)].property_files:
+                    raise invalid(f"step {step.name!r} refers to {path!r}, a property file that isn't declared")
+
+    def _check_order(self) -> None:
+        done: set[str] = set()
+        waiting = dict(self.steps)
+        while waiting:
+            ready = [name for name, step in waiting.items() if step.requires <= done]
+            if not ready:
+                raise invalid(f"the steps {', '.join(sorted(waiting))} depend on each other in a circle")
+            done.update(ready)
+            for name in ready:
+                del waiting[name]
+
+
+def invalid(problem: str) -> ApiError:
+    """Return the error of a definition that can't be used."""
+    return ApiError("ValidationException", f"Unable to parse pipeline definition: {problem}.")
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield the path of every `{"Get": path}` in a value."""
+    if isinstance(value, Mapping):
+        if set(value) == {"Get"} and isinstance(value["Get"], str):
+            yield value["Get"]
+        else:
+            for item in value.values():
+                yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def _parameter(raw: Mapping[str, Any]) -> Parameter:
+    name, kind = raw.get("Name"), raw.get("Type")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9\-_]{1,64}", name):
+        raise invalid(f"{name!r} is no name of a parameter")
+    if kind not in PARAMETER_TYPES:
+        raise invalid(f"parameter {name!r} has the unknown type {kind!r}")
+    parameter = Parameter(name, kind, raw.get("DefaultValue"), tuple(raw.get("EnumValues") or ()))
+    if parameter.default is not None:
+        parameter.parse(parameter.default)
+    return parameter
+
+
+def _steps(raw_steps: list[Any], branch: tuple[str, bool] | None) -> Iterator[Step]:
+    for raw in raw_steps:
+        name, kind, arguments = raw.get("Name"), raw.get("Type"), raw.get("Arguments")
+        if not isinstance(name, str) or not name:
+            raise invalid("a step has no name")
+        if kind not in STEP_TYPES:
+            known = ", ".join(sorted(STEP_TYPES))
+            raise invalid(f"step {name!r} has the type {kind!r}; the local AWS runs {known}")
+        if not isinstance(arguments, Mapping):
+            raise invalid(f"step {name!r} has no Arguments")
+        nested = ("IfSteps", "ElseSteps") if kind == "Condition" else ()
+        own = {key: value for key, value in arguments.items() if key not in nested}
+        requires = {found.group(1) for path in references(own) if (found := _STEP_REFERENCE.match(path))}
+        requires |= set(raw.get("DependsOn") or [])
+        if branch is not None:
+            requires.add(branch[0])
+        files = [
+            PropertyFile(item["PropertyFileName"], item["OutputName"], item["FilePath"])
+            for item in raw.get("PropertyFiles") or []
+        ]
+        yield Step(name, kind, own, raw, frozenset(requires), branch, {file.name: file for file in files})
+        for key in nested:
+            yield from _steps(arguments.get(key) or [], (name, key == "IfSteps"))

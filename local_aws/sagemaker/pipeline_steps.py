@@ -1,0 +1,152 @@
+"""What each type of step does when a pipeline execution reaches it."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_aws.json_api import ApiError, service_model, validate
+from local_aws.sagemaker.container_job import ContainerJob
+from local_aws.sagemaker.job_operations import JobOperations
+from local_aws.sagemaker.model_registry import ModelRegistry
+from local_aws.sagemaker.models import Models
+from local_aws.sagemaker.pipeline_definition import Step
+from local_aws.sagemaker.pipeline_expressions import Scope, fitted
+from local_aws.sagemaker.workspace import Record
+
+
+class StepFailure(Exception):
+    """The step failed; the message is its FailureReason. `metadata` is what it leaves in the list of steps."""
+
+    def __init__(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.metadata = metadata
+
+
+class StepStopped(Exception):
+    """The step's job was stopped on request."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves: properties that later steps refer to, and its entry in the list of steps."""
+
+    properties: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+@dataclass
+class RunningStep:
+    """A step on its way. `job` is there while one runs, so that the step can be stopped."""
+
+    step: Step
+    execution_id: str
+    role_arn: str
+    scope: Scope
+    job: ContainerJob | None = None
+    metadata: Record = field(default_factory=dict)
+    stopping: bool = False
+
+    def stop(self) -> None:
+        """Stop the step's job."""
+        self.stopping = True
+        if self.job is not None:
+            self.job.stop()
+
+
+class StepRunners:
+    """Runs steps with the parts of SageMaker that they use, by the same way in as API calls."""
+
+    def __init__(
+        self,
+        training: JobOperations[Any],
+        processing: JobOperations[Any],
+        registry: ModelRegistry,
+        models: Models,
+    ) -> None:
+        self._training = training
+        self._processing = processing
+        self._registry = registry
+        self._models = models
+        self._runners: dict[str, Callable[[RunningStep], StepResult]] = {
+            "Training": self._train,
+            "Processing": self._process,
+            "RegisterModel": self._register,
+            "Model": self._create_model,
+            "Condition": _decide,
+            "Fail": _fail,
+        }
+
+    def run(self, running: RunningStep) -> StepResult:
+        """Run a step to its end: StepFailure or StepStopped when it doesn't succeed."""
+        try:
+            return self._runners[running.step.type](running)
+        except ApiError as error:
+            raise StepFailure(f"ClientError: {error.code}: {error.message}", running.metadata) from error
+
+    def _train(self, running: RunningStep) -> StepResult:
+        request = _request(running, "CreateTrainingJob", {"TrainingJobName": _job_name(running)})
+        return _finished(running, self._training.create(request), "TrainingJob")
+
+    def _process(self, running: RunningStep) -> StepResult:
+        request = _request(running, "CreateProcessingJob", {"ProcessingJobName": _job_name(running)})
+        return _finished(running, self._processing.create(request), "ProcessingJob")
+
+    def _register(self, running: RunningStep) -> StepResult:
+        package = self._registry.create(_request(running, "CreateModelPackage", {}))
+        return StepResult(package, {"RegisterModel": {"Arn": package["ModelPackageArn"]}})
+
+    def _create_model(self, running: RunningStep) -> StepResult:
+        model = self._models.create(_request(running, "CreateModel", {"ModelName": _job_name(running)}))
+        return StepResult(model, {"Model": {"Arn": model["ModelArn"]}})
+
+
+def _request(running: RunningStep, operation: str, defaults: Record) -> Record:
+    shape = service_model("sagemaker").operation_model(operation).input_shape
+    assert shape is not None
+    resolved = fitted(shape, running.scope.resolve(running.step.arguments))
+    if "RoleArn" in shape.members:
+        defaults = {"RoleArn": running.role_arn, **defaults}
+    elif "ExecutionRoleArn" in shape.members:
+        defaults = {"ExecutionRoleArn": running.role_arn, **defaults}
+    request: Record = {**defaults, **resolved}
+    request.pop("ExperimentConfig", None)
+    validate(shape, request)
+    return request
+
+
+def _finished(running: RunningStep, job: ContainerJob, kind: str) -> StepResult:
+    running.job = job
+    running.metadata = {kind: {"Arn": job.record[job.arn_member]}}
+    if running.stopping:
+        job.stop()
+    job.finished.wait()
+    if job.status == "Completed":
+        return StepResult(job.record, running.metadata)
+    if running.stopping:
+        raise StepStopped
+    reason = job.record.get("FailureReason")
+    if reason is None and job.record.get("SecondaryStatus") == "MaxRuntimeExceeded":
+        limit = job.record["StoppingCondition"]["MaxRuntimeInSeconds"]
+        reason = f"ClientError: the job ran longer than its limit of {limit} seconds"
+    raise StepFailure(reason or f"ClientError: the job was stopped: {job.record[job.arn_member]}", running.metadata)
+
+
+def _decide(running: RunningStep) -> StepResult:
+    holds = all(running.scope.holds(condition) for condition in running.step.arguments["Conditions"])
+    return StepResult({"Outcome": holds}, {"Condition": {"Outcome": "True" if holds else "False"}})
+
+
+def _fail(running: RunningStep) -> StepResult:
+    message = str(running.scope.resolve(running.step.arguments.get("ErrorMessage", "")))
+    raise StepFailure(message, {"Fail": {"ErrorMessage": message}})
+
+
+def _job_name(running: RunningStep) -> str:
+    alphabet = string.ascii_letters + string.digits
+    suffix = "".join(secrets.choice(alphabet) for _ in range(10))
+    step = "".join(letter if letter.isalnum() else "-" for letter in running.step.name)
+    return f"pipelines-{running.execution_id}-{step[:29].strip('-')}-{suffix}"

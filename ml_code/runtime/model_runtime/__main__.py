@@ -1,0 +1,67 @@
+"""`python -m model_runtime <prepare|train|evaluate|serve>`: the container's commands.
+
+A command that fails leaves its reason where SageMaker looks for it (`output/failure`, and `output/message` for
+processing), its traceback on standard error, and exit code 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from model_runtime.errors import JobError
+from model_runtime.paths import ContainerPaths
+
+COMMANDS = ("prepare", "train", "evaluate", "serve")
+REASON_CHARACTERS = 1024
+
+
+def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
+    """Run one command; its libraries are imported only now, so that each starts as fast as it can."""
+    if command == "prepare":
+        from model_runtime import prepare
+
+        prepare.main(paths, arguments)
+    elif command == "train":
+        from model_runtime import train
+
+        train.main(paths)
+    elif command == "evaluate":
+        from model_runtime import evaluate
+
+        evaluate.main(paths)
+    elif command == "serve":
+        from model_runtime.serving import server
+
+        server.main(paths)
+    else:
+        raise JobError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}")
+
+
+def reason_of(error: Exception) -> str:
+    """What a job's FailureReason shows: the message alone where it was written for people."""
+    text = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+    return text[:REASON_CHARACTERS]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    paths = ContainerPaths.from_environment()
+    command = argv[0] if argv else ""
+    try:
+        run(command, argv[1:], paths)
+    except Exception as error:
+        traceback.print_exc()
+        reason = reason_of(error)
+        print(reason, file=sys.stderr, flush=True)
+        files = (paths.failure,) if command == "train" else (paths.failure, paths.message)
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(reason, encoding="utf-8")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""What a trained model consists of: the booster, what it was made from, and the code that goes with it.
+
+The directory becomes model.tar.gz:
+
+    model.ubj        the booster in XGBoost's own format
+    model.json       the model card of the machine: features in order, label, rows, days, versions
+    code/<model>/    the model's package, so that an endpoint needs nothing else
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xgboost as xgb
+
+from model_runtime.errors import JobError
+from model_runtime.model_code import ModelCode, load_model_code
+
+BOOSTER_FILE = "model.ubj"
+DESCRIPTION_FILE = "model.json"
+CODE_DIRECTORY = "code"
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What `model.json` says."""
+
+    model: str
+    features: tuple[str, ...]
+    label: str
+    trees: int
+    rows: dict[str, int]
+    days: dict[str, dict[str, str]]
+    hyperparameters: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained model in memory. `predict` takes rows of features in the described order, NaN for missing."""
+
+    booster: xgb.Booster
+    description: Description
+    code: ModelCode
+
+    def predict(self, rows: Matrix) -> Matrix:
+        """One probability (or value) per row; `rows` has the shape (n, number of features)."""
+        result: Matrix = self.booster.inplace_predict(rows, validate_features=False)
+        return result
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that a model depends on."""
+    found = {"python": platform.python_version(), "xgboost": xgb.__version__}
+    for distribution in ("numpy", "polars"):
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def save_artifact(artifact: Artifact, directory: Path) -> None:
+    """Write the artifact; the directory is created, and files of an earlier run in it are replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    artifact.booster.save_model(directory / BOOSTER_FILE)
+    text = json.dumps(asdict(artifact.description), indent=2, sort_keys=True)
+    (directory / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    target = directory / CODE_DIRECTORY / artifact.code.name
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(artifact.code.package, target, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+
+
+def load_artifact(directory: Path) -> Artifact:
+    """Read an artifact; raises JobError when a file is missing or broken, or when booster and description disagree."""
+    for name in (BOOSTER_FILE, DESCRIPTION_FILE):
+        if not (directory / name).is_file():
+            raise JobError(f"{directory} is no model of this runtime: {name} is missing")
+    try:
+        values = json.loads((directory / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = Description(**{**values, "features": tuple(values["features"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise JobError(f"{directory / DESCRIPTION_FILE} can't be read: {error}") from error
+    booster = xgb.Booster()
+    try:
+        booster.load_model(directory / BOOSTER_FILE)
+    except (xgb.core.XGBoostError, OSError) as error:
+        raise JobError(f"{directory / BOOSTER_FILE} can't be read: {str(error).splitlines()[0]}") from error
+    if booster.num_features() != len(description.features):
+        raise JobError(
+            f"{directory}: the booster takes {booster.num_features()} features, "
+            f"{DESCRIPTION_FILE} lists {len(description.features)}"
+        )
+    code = load_model_code(directory / CODE_DIRECTORY, description.model)
+    return Artifact(booster, description, code)

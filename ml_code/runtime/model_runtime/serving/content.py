@@ -1,0 +1,180 @@
+"""Requests become rows of features, predictions become responses: CSV and JSON, errors with row and field.
+
+CSV has no header, one row per line, the features in the model's order; an empty value is a missing one. JSON is
+`{"instances": [...]}` with a list or an object of feature names per row; `null` is a missing value. In both a feature
+may be written as text where the model declares an encoder for it (`"UA"`). Rows count from 1 in error messages.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_runtime.artifact import Matrix
+from model_runtime.serving.errors import RequestError
+
+CSV = "text/csv"
+JSON = "application/json"
+TYPES = (CSV, JSON)
+MISSING = math.nan
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads request bodies into a matrix of the shape (rows, number of features)."""
+
+    features: tuple[str, ...]
+    encoders: Mapping[str, Callable[[str], float]]
+
+    def read(self, body: bytes, content_type: str) -> Matrix:
+        """Decode a body; raises RequestError 415 for another content type, 400 with row and field for bad content."""
+        media_type = media_type_of(content_type)
+        if media_type not in TYPES:
+            raise RequestError(415, f"content type {media_type or 'none'} isn't supported: send {CSV} or {JSON}")
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RequestError(400, f"the body is not UTF-8: {error}") from error
+        rows = self._csv_rows(text) if media_type == CSV else self._json_rows(text)
+        if not rows:
+            raise RequestError(400, "the body holds no row")
+        return np.array(rows, dtype=np.float32)
+
+    def _csv_rows(self, text: str) -> list[list[float]]:
+        records: Sequence[Sequence[str]]
+        if '"' in text:
+            records = [record for record in csv.reader(io.StringIO(text)) if record]
+        else:
+            records = [line.split(",") for line in text.splitlines() if line.strip()]
+        return [self._csv_row(number, record) for number, record in enumerate(records, 1)]
+
+    def _csv_row(self, number: int, record: Sequence[str]) -> list[float]:
+        if len(record) != len(self.features):
+            raise RequestError(400, f"row {number}: expected {len(self.features)} values, got {len(record)}")
+        row = []
+        for name, text in zip(self.features, record, strict=True):
+            try:
+                value = float(text)
+            except ValueError:
+                value = self._text_value(number, name, text)
+            if value - value != 0 and not math.isnan(value):
+                raise RequestError(400, f"row {number}, {name}: {text!r} is not a finite number")
+            row.append(value)
+        return row
+
+    def _text_value(self, number: int, name: str, text: str) -> float:
+        stripped = text.strip()
+        if not stripped:
+            return MISSING
+        if number == 1 and stripped in self.features:
+            raise RequestError(400, f"row 1, {name}: {text!r} is a column name; send the rows without a header")
+        encoder = self.encoders.get(name)
+        if encoder is None:
+            raise RequestError(400, f"row {number}, {name}: {text!r} is not a number")
+        try:
+            return encoder(stripped)
+        except ValueError as error:
+            raise RequestError(400, f"row {number}, {name}: {error}") from error
+
+    def _json_rows(self, text: str) -> list[list[float]]:
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(400, f"the body is not JSON: {error}") from error
+        instances = document.get("instances") if isinstance(document, dict) else None
+        if not isinstance(instances, list):
+            raise RequestError(400, 'the body must be {"instances": [...]} with one list or object per row')
+        return [self._json_row(number, instance) for number, instance in enumerate(instances, 1)]
+
+    def _json_row(self, number: int, instance: object) -> list[float]:
+        if isinstance(instance, dict):
+            for name in instance:
+                if name not in self.features:
+                    raise RequestError(400, f"row {number}: the model has no feature {name!r}{self._nearest(name)}")
+            for name in self.features:
+                if name not in instance:
+                    raise RequestError(400, f"row {number}: {name} is not given; write null when it is unknown")
+            values = [instance[name] for name in self.features]
+        elif isinstance(instance, list):
+            values = instance
+        else:
+            raise RequestError(400, f"row {number}: expected a list or an object, got {json.dumps(instance)[:80]}")
+        if len(values) != len(self.features):
+            raise RequestError(400, f"row {number}: expected {len(self.features)} values, got {len(values)}")
+        return [self._json_value(number, name, value) for name, value in zip(self.features, values, strict=True)]
+
+    def _json_value(self, number: int, name: str, value: object) -> float:
+        if value is None:
+            return MISSING
+        if isinstance(value, str):
+            return self._text_value(number, name, value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+            raise RequestError(400, f"row {number}, {name}: {json.dumps(value)[:80]} is not a finite number")
+        return float(value)
+
+    def _nearest(self, name: str) -> str:
+        nearest = difflib.get_close_matches(name, self.features, n=1)
+        return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def media_type_of(content_type: str) -> str:
+    """The media type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def choose_type(accept: str, content_type: str) -> str:
+    """The type to answer in: the best of the accepted ones, or the request's own where anything goes.
+
+    Raises RequestError 406 when neither CSV nor JSON is accepted.
+    """
+    own = media_type_of(content_type)
+    preferred = own if own in TYPES else JSON
+    if not accept.strip():
+        return preferred
+    accepted = sorted((_preference(part) for part in accept.split(",")), key=lambda item: -item[1])
+    for media_type, quality in accepted:
+        if quality <= 0:
+            continue
+        if media_type in TYPES:
+            return media_type
+        if media_type == "*/*":
+            return preferred
+        if media_type == "text/*":
+            return CSV
+        if media_type == "application/*":
+            return JSON
+    raise RequestError(406, f"can't answer in {accept}: accept {CSV} or {JSON}")
+
+
+def _preference(part: str) -> tuple[str, float]:
+    media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            try:
+                return media_type, float(value)
+            except ValueError:
+                return media_type, 0.0
+    return media_type, 1.0
+
+
+def write_predictions(predictions: Matrix, media_type: str) -> bytes:
+    """One value per row: lines of CSV, or `{"predictions": [...]}`; nine digits tell any two 32-bit floats apart."""
+    values = [f"{value:.9g}" for value in predictions.tolist()]
+    if media_type == CSV:
+        return ("\n".join(values) + "\n").encode()
+    return f'{{"predictions": [{", ".join(values)}]}}'.encode()
