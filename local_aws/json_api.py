@@ -84,12 +84,12 @@ def validate(shape: Shape, value: Any) -> None:
 def serialise(shape: Shape, value: Any) -> Any:
     """Return a value as JSON 1.1 writes it: timestamps in seconds, unknown and absent members left out."""
     if shape.type_name == "structure":
-        members = shape.members  # type: ignore[attr-defined]
+        members = shape.members
         return {name: serialise(member, value[name]) for name, member in members.items() if value.get(name) is not None}
     if shape.type_name == "list":
-        return [serialise(shape.member, item) for item in value]  # type: ignore[attr-defined]
+        return [serialise(shape.member, item) for item in value]
     if shape.type_name == "map":
-        return {key: serialise(shape.value, item) for key, item in value.items()}  # type: ignore[attr-defined]
+        return {key: serialise(shape.value, item) for key, item in value.items()}
     if isinstance(value, datetime):
         return round(value.timestamp(), 3)
     if isinstance(value, bytes):
@@ -100,15 +100,15 @@ def serialise(shape: Shape, value: Any) -> Any:
 def _constraint_problems(shape: Shape, value: Any, path: str) -> list[str]:
     problems: list[str] = []
     if shape.type_name == "structure":
-        for name, member in shape.members.items():  # type: ignore[attr-defined]
+        for name, member in shape.members.items():
             if value.get(name) is not None:
                 problems += _constraint_problems(member, value[name], f"{path}.{name}".lstrip("."))
     elif shape.type_name == "list":
         for index, item in enumerate(value):
-            problems += _constraint_problems(shape.member, item, f"{path}[{index}]")  # type: ignore[attr-defined]
+            problems += _constraint_problems(shape.member, item, f"{path}[{index}]")
     elif shape.type_name == "map":
         for key, item in value.items():
-            problems += _constraint_problems(shape.value, item, f"{path}.{key}")  # type: ignore[attr-defined]
+            problems += _constraint_problems(shape.value, item, f"{path}.{key}")
     else:
         problem = _scalar_problem(shape, value)
         if problem:

@@ -114,12 +114,12 @@ def fitted(shape: Shape, value: Any) -> Any:
     """Return a value with numbers and text converted to what the shape of a request wants."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, Mapping):
-        members = shape.members  # type: ignore[attr-defined]
+        members = shape.members
         return {key: fitted(members[key], item) if key in members else item for key, item in value.items()}
     if kind == "list" and isinstance(value, list):
-        return [fitted(shape.member, item) for item in value]  # type: ignore[attr-defined]
+        return [fitted(shape.member, item) for item in value]
     if kind == "map" and isinstance(value, Mapping):
-        return {key: fitted(shape.value, item) for key, item in value.items()}  # type: ignore[attr-defined]
+        return {key: fitted(shape.value, item) for key, item in value.items()}
     if kind == "string" and isinstance(value, int | float | datetime):
         return as_text(value)
     if kind in ("integer", "long") and isinstance(value, str) and re.fullmatch(r"-?\d+", value):

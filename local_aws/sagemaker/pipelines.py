@@ -82,7 +82,7 @@ class Pipelines:
 
     def _update(self, request: Record) -> Record:
         pipeline = self._pipeline(request["PipelineName"])
-        changes = {
+        changes: Record = {
             name: request[name]
             for name in ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
             if name in request
