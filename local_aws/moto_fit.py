@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from botocore import xform_name
 
 
 def honour_loopback_transport() -> None:
@@ -51,3 +55,23 @@ def put_service_event(
     for rule in list(events_backends[account][region].event_buses["default"].rules.values()):
         if rule.state == "ENABLED":
             rule.send_to_targets(event)
+
+
+def update_glue_job(account: str, region: str, name: str, update: Mapping[str, Any]) -> bool:
+    """Give a Glue job a new definition, as UpdateJob does it: moto has no such operation. False if there is no job."""
+    from moto.glue.models import FakeJob, glue_backends
+
+    backend = glue_backends[account][region]
+    job = backend.jobs.get(name)
+    if job is None:
+        return False
+    parameters = inspect.signature(FakeJob.__init__).parameters.keys() - {"self", "name", "tags", "backend"}
+    given = {xform_name(member): value for member, value in update.items()}
+    unknown = given.keys() - parameters
+    if unknown:
+        raise ValueError(f"moto's Glue jobs have no {', '.join(sorted(unknown))}")
+    values = {parameter: given.get(parameter) for parameter in parameters}
+    changed = FakeJob(name=name, tags=None, backend=backend, **values)
+    changed.created_on = job.created_on
+    backend.jobs[name] = changed
+    return True

@@ -29,7 +29,7 @@ from local_aws.service import Image, LocalContext
 HOST = "127.0.0.1"
 
 
-class _Handler(MotoRequestHandler):
+class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
     protocol_version = "HTTP/1.1"  # clients keep their connection
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:

@@ -56,7 +56,7 @@ class Demo:
             target = f"aws://{variables['CDK_DEFAULT_ACCOUNT']}/{variables['CDK_DEFAULT_REGION']}"
             self._cdk(["bootstrap", target], environment, report)
         with self._chapter(f"cdk deploy '{ENVIRONMENT}/*'") as report:
-            options = ["--require-approval", "never", "--concurrency", "4"]
+            options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
             self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], environment, report)
         deployment = Deployment(ENVIRONMENT, self._session())
         data, training = deployment.outputs("data"), deployment.outputs(f"{dashed(MODEL)}-training")
@@ -109,7 +109,7 @@ class Demo:
         with (
             log.open("w") as copy,
             subprocess.Popen(
-                [cdk, *arguments, "--progress", "events", "--no-color"],
+                [cdk, *arguments, "--no-color"],
                 cwd=ROOT,
                 env={**environment, "CI": "true", "NO_COLOR": "1"},
                 stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The Glue API of the local AWS: job runs. Jobs, databases, tables and the like are moto's."""
+"""The Glue API of the local AWS: job runs, and the update of jobs. Databases, tables and the like are moto's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from werkzeug import Response
 
+from local_aws import moto_fit
 from local_aws.glue.job_run import JobRun
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.service import Call, LocalContext
@@ -37,6 +38,7 @@ class GlueService:
             "GetJobRun": self._get_job_run,
             "GetJobRuns": self._get_job_runs,
             "BatchStopJobRun": self._batch_stop_job_run,
+            "UpdateJob": self._update_job,
         }
 
     def handle(self, call: Call) -> Response | None:
@@ -124,6 +126,12 @@ class GlueService:
             threading.Thread(target=run.stop, daemon=True).start()
             stopped.append(name)
         return {"SuccessfulSubmissions": stopped, "Errors": errors}
+
+    def _update_job(self, call: Call, request: Record) -> Record:
+        name = request["JobName"]
+        if not moto_fit.update_glue_job(call.account, call.region, name, request["JobUpdate"]):
+            raise ApiError("EntityNotFoundException", f"Job {name} not found.")
+        return {"JobName": name}
 
     def _job(self, call: Call, name: str) -> Record:
         try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from typing import Any
+from urllib.parse import unquote
 
 from werkzeug import Response
 
 from local_aws.json_api import ApiError, JsonApi
+from local_aws.sagemaker.endpoints import Endpoints
+from local_aws.sagemaker.invocations import PATH, Invocations
 from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import EndpointConfigs, Models
@@ -30,10 +33,13 @@ class Region:
         self.registry = ModelRegistry(self.workspace)
         self.models = Models(self.workspace, self.registry)
         self.configs = EndpointConfigs(self.workspace, self.models)
+        self.endpoints = Endpoints(self.workspace, self.configs, self.models)
+        self.invocations = Invocations(self.workspace, self.endpoints)
         runners = StepRunners(self.training, self.processing, self.registry, self.models)
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
-            self.workspace, self.training, self.processing, self.registry, self.models, self.configs, self.pipelines,
+            self.workspace, self.training, self.processing, self.registry, self.models, self.configs, self.endpoints,
+            self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -44,6 +50,7 @@ class Region:
         self.pipelines.close()
         self.training.close()
         self.processing.close()
+        self.endpoints.close()
 
 
 class SageMakerService:
@@ -60,7 +67,10 @@ class SageMakerService:
     def handle(self, call: Call) -> Response | None:
         """Answer every call; SageMaker is never moto's."""
         region = self._region(call.account, call.region)
+        invocation = PATH.fullmatch(call.request.path)
         try:
+            if invocation:
+                return region.invocations.invoke(unquote(invocation["endpoint"]), call.request)
             return self._control(call, region)
         except ApiError as error:
             return error.response()
@@ -76,8 +86,10 @@ class SageMakerService:
             region.close()
 
     def endpoints(self) -> dict[str, Any]:
-        """Return the local port of every live endpoint's variants, by endpoint."""
-        return {}
+        """Return where each endpoint in service, of any account and region, answers directly."""
+        with self._lock:
+            regions = list(self._regions.values())
+        return {name: where for region in regions for name, where in region.endpoints.live().items()}
 
     def _region(self, account: str, name: str) -> Region:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from local_aws.cloudformation.providers import ecr, iam, keys, s3, ssm
+from local_aws.cloudformation.providers import budgets, ecr, glue, iam, keys, s3, sagemaker, sns, ssm
 from local_aws.cloudformation.providers.api_resource import ApiResource
 from local_aws.cloudformation.providers.provider import Provider
 
@@ -19,6 +19,16 @@ _TABLES: tuple[ApiResource, ...] = (
     keys.ALIAS,
     ecr.REPOSITORY,
     ssm.PARAMETER,
+    sns.TOPIC,
+    sns.SUBSCRIPTION,
+    glue.DATABASE,
+    glue.JOB,
+    glue.SECURITY_CONFIGURATION,
+    sagemaker.MODEL_PACKAGE_GROUP,
+    sagemaker.PIPELINE,
+    sagemaker.MODEL,
+    sagemaker.ENDPOINT_CONFIG,
+    sagemaker.ENDPOINT,
 )
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -26,4 +36,6 @@ PROVIDERS: Mapping[str, Provider] = {
     "AWS::IAM::Role": iam.Role(),
     "AWS::IAM::Policy": iam.Policy(),
     "AWS::IAM::ManagedPolicy": iam.ManagedPolicy(),
+    "AWS::SNS::TopicPolicy": sns.TopicPolicy(),
+    "AWS::Budgets::Budget": budgets.Budget(),
 }

@@ -1,0 +1,127 @@
+"""AWS::SageMaker: package groups, pipelines, models, endpoint configurations and endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local_aws.cloudformation.providers.api_resource import ApiResource, Operation, Scope, Setting, Tagging
+from local_aws.cloudformation.providers.provider import ProviderFailure, Request, is_gone
+
+POLL_SECONDS = 0.2
+
+
+def _tagging(arn: str) -> Tagging:
+    return Tagging(
+        Operation("AddTags", {"ResourceArn": arn, "Tags": "value"}),
+        Operation("DeleteTags", {"ResourceArn": arn, "TagKeys": "value"}),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(ApiResource):
+    """An endpoint; it is there when it is in service, and gone when it is deleted, as CloudFormation waits for it."""
+
+    def settle(self, request: Request, scope: Scope) -> None:
+        """Wait until the wanted configuration is in service; ProviderFailure with SageMaker's reason when it isn't."""
+        name, wanted = scope["properties"]["EndpointName"], scope["properties"]["EndpointConfigName"]
+        client = request.client("sagemaker")
+        while True:
+            found: dict[str, Any] = client.describe_endpoint(EndpointName=name)
+            if found["EndpointStatus"] in ("Failed", "InService"):
+                break
+            request.pause(POLL_SECONDS)
+        if found["EndpointStatus"] == "Failed" or found["EndpointConfigName"] != wanted:
+            raise ProviderFailure(found.get("FailureReason", f"Endpoint {name} is {found['EndpointStatus']}"))
+
+    def delete(self, request: Request) -> None:
+        """Delete the endpoint and wait until it is gone; one that is being changed is waited for first."""
+        client = request.client("sagemaker")
+        name = request.physical_id.rpartition("/")[2]
+        while True:
+            try:
+                status = client.describe_endpoint(EndpointName=name)["EndpointStatus"]
+                if status in ("InService", "Failed"):
+                    client.delete_endpoint(EndpointName=name)
+            except ClientError as error:
+                if is_gone(error):
+                    return
+                raise
+            request.pause(POLL_SECONDS)
+
+
+MODEL_PACKAGE_GROUP = ApiResource(
+    type="AWS::SageMaker::ModelPackageGroup",
+    service="sagemaker",
+    name_property="ModelPackageGroupName",
+    create_operation=Operation("CreateModelPackageGroup", body=""),
+    delete_operation=Operation("DeleteModelPackageGroup", {"ModelPackageGroupName": "id"}),
+    physical_id="created.ModelPackageGroupArn",
+    attributes={"ModelPackageGroupArn": "id", "ModelPackageGroupStatus": "'Completed'"},
+    settings=(
+        Setting(
+            "ModelPackageGroupPolicy",
+            Operation("PutModelPackageGroupPolicy", {"ModelPackageGroupName": "id", "ResourcePolicy": "value"}),
+            remove=Operation("DeleteModelPackageGroupPolicy", {"ModelPackageGroupName": "id"}),
+        ),
+    ),
+    tagging=_tagging("id"),
+)
+
+_DEFINITION = {
+    "PipelineDefinition": "properties.PipelineDefinition.PipelineDefinitionBody",
+    "PipelineDefinitionS3Location": "properties.PipelineDefinition.PipelineDefinitionS3Location && {"
+    "Bucket: properties.PipelineDefinition.PipelineDefinitionS3Location.Bucket, "
+    "ObjectKey: properties.PipelineDefinition.PipelineDefinitionS3Location.Key, "
+    "VersionId: properties.PipelineDefinition.PipelineDefinitionS3Location.Version}",
+}
+
+PIPELINE = ApiResource(
+    type="AWS::SageMaker::Pipeline",
+    service="sagemaker",
+    name_property="PipelineName",
+    create_operation=Operation("CreatePipeline", _DEFINITION, body="", without=frozenset({"PipelineDefinition"})),
+    update_operation=Operation("UpdatePipeline", _DEFINITION, body="", without=frozenset({"PipelineDefinition"})),
+    delete_operation=Operation("DeletePipeline", {"PipelineName": "id"}),
+    physical_id="properties.PipelineName",
+    tagging=_tagging("join('', ['arn:aws:sagemaker:', region, ':', account, ':pipeline/', id])"),
+)
+
+MODEL = ApiResource(
+    type="AWS::SageMaker::Model",
+    service="sagemaker",
+    name_property="ModelName",
+    name_length=63,
+    create_operation=Operation("CreateModel", body=""),
+    delete_operation=Operation("DeleteModel", {"ModelName": "attributes.ModelName"}),
+    physical_id="created.ModelArn",
+    attributes={"ModelName": "properties.ModelName", "ModelArn": "id"},
+    tagging=_tagging("id"),
+)
+
+ENDPOINT_CONFIG = ApiResource(
+    type="AWS::SageMaker::EndpointConfig",
+    service="sagemaker",
+    name_property="EndpointConfigName",
+    name_length=63,
+    create_operation=Operation("CreateEndpointConfig", body=""),
+    delete_operation=Operation("DeleteEndpointConfig", {"EndpointConfigName": "attributes.EndpointConfigName"}),
+    physical_id="created.EndpointConfigArn",
+    attributes={"EndpointConfigName": "properties.EndpointConfigName", "EndpointConfigArn": "id"},
+    tagging=_tagging("id"),
+)
+
+ENDPOINT = Endpoint(
+    type="AWS::SageMaker::Endpoint",
+    service="sagemaker",
+    name_property="EndpointName",
+    name_length=63,
+    create_operation=Operation("CreateEndpoint", body=""),
+    update_operation=Operation("UpdateEndpoint", body=""),
+    delete_operation=Operation("DeleteEndpoint", {"EndpointName": "properties.EndpointName"}),
+    physical_id="created.EndpointArn",
+    attributes={"EndpointName": "properties.EndpointName", "EndpointArn": "id"},
+    tagging=_tagging("id"),
+)

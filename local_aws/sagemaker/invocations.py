@@ -1,0 +1,113 @@
+"""SageMaker's runtime API: InvokeEndpoint."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from werkzeug import Request, Response
+
+from local_aws.json_api import ApiError
+from local_aws.sagemaker.data_capture import Exchange
+from local_aws.sagemaker.endpoints import Endpoints, Fleet, FleetRetired
+from local_aws.sagemaker.model_server import Answer, ContainerUnavailable, ModelServer
+from local_aws.sagemaker.workspace import Workspace
+
+PATH = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
+_PREFIX = "X-Amzn-SageMaker-"
+# what a container gets to see of a request
+_FORWARDED = ("Content-Type", "Accept", f"{_PREFIX}Custom-Attributes", f"{_PREFIX}Inference-Id")
+_REFUSED = ("Target-Model", "Target-Container-Hostname", "Inference-Component", "Enable-Explanations", "Session-Id")
+
+
+class Invocations:
+    """Passes requests on to the containers of endpoints, and captures them."""
+
+    def __init__(self, workspace: Workspace, endpoints: Endpoints) -> None:
+        self._workspace = workspace
+        self._endpoints = endpoints
+
+    def invoke(self, endpoint: str, request: Request) -> Response:
+        """Answer one invocation; every failure is an answer in the shape of the API."""
+        try:
+            while True:
+                fleet, target = self._fleet(endpoint), self._target(request)
+                if target and target not in fleet.servers:
+                    raise ApiError("ValidationError", f"Variant {target} not found for endpoint {endpoint}")
+                try:
+                    with fleet.serving(target) as server:
+                        return self._through(server, fleet, request)
+                except FleetRetired:
+                    continue
+        except ApiError as error:
+            return _error(error.code, error.status, {"Message": error.message})
+
+    def _through(self, server: ModelServer, fleet: Fleet, request: Request) -> Response:
+        headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
+        body = request.get_data()
+        try:
+            answer = server.invoke(body, headers)
+        except ContainerUnavailable as error:
+            return self._model_error(server, 500, f"Received server error (0) from primary: {error}", "")
+        if answer.status >= 400:
+            kind = "client" if answer.status < 500 else "server"
+            said = answer.body.decode("utf-8", errors="replace")
+            message = f'Received {kind} error ({answer.status}) from primary with message "{said}"'
+            return self._model_error(server, answer.status, message, said)
+        if fleet.capture is not None:
+            fleet.capture.take(_exchange(server.variant, request, body, answer))
+        response = Response(answer.body, content_type=answer.content_type)
+        response.headers["x-Amzn-Invoked-Production-Variant"] = server.variant
+        if answer.custom_attributes is not None:
+            response.headers[f"{_PREFIX}Custom-Attributes"] = answer.custom_attributes
+        return response
+
+    def _fleet(self, name: str) -> Fleet:
+        workspace = self._workspace
+        try:
+            endpoint = self._endpoints.endpoint(name)
+        except ApiError:
+            message = f"Endpoint {name} of account {workspace.account} not found."
+            raise ApiError("ValidationError", message) from None
+        if endpoint.fleet is None or endpoint.status == "Deleting":
+            raise ApiError("ValidationError", f"Endpoint {name} of account {workspace.account} is not in service.")
+        return endpoint.fleet
+
+    def _target(self, request: Request) -> str | None:
+        for name in _REFUSED:
+            if _PREFIX + name in request.headers:
+                raise ApiError("ValidationError", f"the local AWS's endpoints don't take the header {_PREFIX}{name}")
+        return request.headers.get(f"{_PREFIX}Target-Variant")
+
+    def _model_error(self, server: ModelServer, status: int, message: str, original: str) -> Response:
+        group, stream = server.log_stream
+        workspace = self._workspace
+        return _error(
+            "ModelError",
+            424,
+            {
+                "Message": f"{message}. See the log stream {stream} of {group} in account {workspace.account}.",
+                "OriginalStatusCode": status,
+                "OriginalMessage": original,
+                "LogStreamArn": f"arn:aws:logs:{workspace.region}:{workspace.account}:log-group:{group}",
+            },
+        )
+
+
+def _exchange(variant: str, request: Request, body: bytes, answer: Answer) -> Exchange:
+    return Exchange(
+        variant,
+        request.headers.get("Content-Type", ""),
+        body,
+        answer.content_type,
+        answer.body,
+        request.headers.get(f"{_PREFIX}Inference-Id"),
+        request.headers.get(f"{_PREFIX}Custom-Attributes"),
+    )
+
+
+def _error(code: str, status: int, body: Mapping[str, object]) -> Response:
+    return Response(
+        json.dumps(body), status=status, content_type="application/json", headers={"x-amzn-ErrorType": code}
+    )

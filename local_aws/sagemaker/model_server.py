@@ -1,0 +1,227 @@
+"""A model's container behind an endpoint: a process that answers /ping and /invocations on a port of its own."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tarfile import TarError
+from typing import Any
+
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.jobs.log_stream import LogStream
+from local_aws.jobs.process import JobProcess, Outcome, job_environment
+from local_aws.jobs.s3_files import S3Uri, download, list_files, unpack_archive
+from local_aws.sagemaker.container_job import container_words
+from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace
+
+HOST = "127.0.0.1"
+PING_SECONDS = 2.0
+HEALTHY_WITHIN_SECONDS = 240
+ANSWER_SECONDS = 60.0
+DRAIN_SECONDS = 30.0
+RESTART_PAUSE_SECONDS = 1.0
+# reasons quote the container's last words, not its whole life
+SHOWN_LOG_LINES = 5
+_LOG = logging.getLogger(__name__)
+
+
+class ServerFailure(Exception):
+    """The container can't serve; the message becomes the endpoint's FailureReason."""
+
+
+class ContainerUnavailable(Exception):
+    """The container didn't take the request or answer it in time."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A container's response."""
+
+    status: int
+    body: bytes
+    content_type: str
+    custom_attributes: str | None = None
+
+
+class ModelServer:
+    """One variant's container. It is started again when it crashes, until it is stopped.
+
+    `container` holds Image, ModelDataUrl, Environment and ExecutionRoleArn. The process sees `<directory>/opt/ml` as
+    its /opt/ml through SAGEMAKER_BASE_DIR, and is told the port by SAGEMAKER_BIND_TO_PORT.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, endpoint: str, variant: Record, container: Mapping[str, Any], directory: Path
+    ) -> None:
+        self.variant = str(variant["VariantName"])
+        self.image = str(container["Image"])
+        self._workspace = workspace
+        self._container = container
+        self._directory = directory
+        self._base = directory / "opt" / "ml"
+        self._patience = variant.get("ContainerStartupHealthCheckTimeoutInSeconds") or HEALTHY_WITHIN_SECONDS
+        self._stopping = threading.Event()
+        self._process: JobProcess | None = None
+        self._log = LogStream(
+            workspace.client("logs"), f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.variant}/{directory.name}"
+        )
+        self.port = _free_port()
+        self._http = urllib3.HTTPConnectionPool(HOST, self.port, maxsize=64, retries=False)
+
+    @property
+    def log_stream(self) -> tuple[str, str]:
+        """The group and stream that the container writes to."""
+        return self._log.group, self._log.stream
+
+    @property
+    def url(self) -> str:
+        """Where the container answers directly."""
+        return f"http://{HOST}:{self.port}/invocations"
+
+    def start(self) -> None:
+        """Fetch the model, start the container and wait until it is healthy; ServerFailure says why it isn't."""
+        try:
+            self._fetch_model()
+            self._launch()
+            self._wait_until_healthy()
+        except ServerFailure:
+            self.stop(0)
+            raise
+        threading.Thread(target=self._keep_alive, name=f"endpoint-{self.variant}", daemon=True).start()
+
+    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Pass a request on; ContainerUnavailable when the container is gone or takes longer than SageMaker waits."""
+        try:
+            response = self._http.request(
+                "POST",
+                "/invocations",
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=PING_SECONDS, read=ANSWER_SECONDS),
+            )
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise ContainerUnavailable(f"it didn't answer within {ANSWER_SECONDS:.0f} seconds") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise ContainerUnavailable(f"it is not reachable ({type(error).__name__})") from error
+        return Answer(
+            response.status,
+            response.data,
+            response.headers.get("Content-Type", "application/octet-stream"),
+            response.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
+        )
+
+    def note(self, line: str) -> None:
+        """Write a line of SageMaker's own into the container's log."""
+        self._log.write(line)
+
+    def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
+        """End the container: SIGTERM, and SIGKILL after the grace period, as SageMaker does."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.stop(grace_seconds)
+            self._process.wait()
+        self._http.close()
+        self._log.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _fetch_model(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+        model = self._base / "model"
+        model.mkdir(parents=True)
+        source = self._container.get("ModelDataUrl")
+        if not source:
+            return
+        client = self._workspace.client("s3", self._container.get("ExecutionRoleArn"))
+        try:
+            uri = S3Uri.parse(source)
+            files = [file for file in list_files(client, uri) if file.key == uri.key]
+            if not files:
+                raise ServerFailure(f"Could not find model data at {source}. Please ensure that the object exists.")
+            archive = download(client, uri.bucket, files, self._directory)[0]
+            unpack_archive(archive, model)
+            archive.unlink()
+        except (ClientError, BotoCoreError, ValueError) as error:
+            raise ServerFailure(f"Could not access model data at {source}: {error}") from error
+        except (TarError, EOFError, OSError) as error:
+            raise ServerFailure(f"Failed to extract model data archive {source}: {error}") from error
+
+    def _launch(self) -> None:
+        try:
+            image = self._workspace.image(self.image)
+        except UnknownImageError as error:
+            raise ServerFailure(str(error)) from error
+        temporary = self._directory / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment = job_environment(
+            self._workspace.container_environment(self._container.get("ExecutionRoleArn")),
+            self._container.get("Environment") or {},
+            {
+                "SAGEMAKER_BASE_DIR": str(self._base),
+                "SAGEMAKER_BIND_TO_HOST": HOST,
+                "SAGEMAKER_BIND_TO_PORT": str(self.port),
+                "TMPDIR": str(temporary),
+            },
+        )
+        command = container_words([*image.entrypoint, "serve"], image)
+        try:
+            self._process = JobProcess(command, directory=self._base, environment=environment, stdout=self._log.write)
+        except OSError as error:
+            raise ServerFailure(f"the container can't be started: {error}") from error
+        if self._stopping.is_set():
+            self._process.stop(0)
+
+    def _wait_until_healthy(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self._patience
+        while not self._is_healthy():
+            if not self._process.running:
+                raise self._unhealthy(f"the container ended with exit code {self._process.wait().exit_code}")
+            if time.monotonic() > deadline:
+                raise self._unhealthy(f"it wasn't healthy after {self._patience} seconds")
+            if self._stopping.wait(0.05):
+                raise ServerFailure("the endpoint is being deleted")
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self._http.request("GET", "/ping", timeout=PING_SECONDS).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def _unhealthy(self, why: str) -> ServerFailure:
+        said = self._log.tail(SHOWN_LOG_LINES)
+        return ServerFailure(
+            f"The primary container for production variant {self.variant} did not pass the ping health check: {why}. "
+            f"Its log stream is {self._log.stream} of {self._log.group}"
+            + (f"; its last lines:\n{said}" if said else "")
+        )
+
+    def _keep_alive(self) -> None:
+        """Start the container again, on the same port, whenever it ends by itself."""
+        while True:
+            assert self._process is not None
+            outcome: Outcome = self._process.wait()
+            if self._stopping.is_set():
+                return
+            self.note(f"the container ended with exit code {outcome.exit_code}: it is started again")
+            while True:
+                if self._stopping.wait(RESTART_PAUSE_SECONDS):
+                    return
+                try:
+                    self._launch()
+                    break
+                except ServerFailure as error:
+                    _LOG.warning("%s: %s", self.variant, error)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
