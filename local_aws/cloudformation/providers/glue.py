@@ -49,6 +49,10 @@ JOB = ApiResource(
 )
 
 
+def _encryption(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"S3Encryption" if key == "S3Encryptions" else key: item for key, item in value.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SecurityConfiguration(ApiResource):
     """Glue has no operation that changes a security configuration: it is made anew under its name."""
@@ -67,4 +71,5 @@ SECURITY_CONFIGURATION = SecurityConfiguration(
     create_operation=Operation("CreateSecurityConfiguration", body=""),
     delete_operation=Operation("DeleteSecurityConfiguration", {"Name": "id"}),
     physical_id="properties.Name",
+    convert={"EncryptionConfiguration": _encryption},
 )
