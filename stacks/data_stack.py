@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -12,6 +13,7 @@ from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.feature_job import FeatureJob, SparkCode, SparkSizing
+from mlops_constructs.log_retention import LogRetention
 
 from .settings import EnvironmentSettings, Model, Repository
 
@@ -28,11 +30,14 @@ class DataStack(Stack):
         repository: Repository,
         key: kms.IKey,
         access_logs: s3.IBucket,
+        alarms: events.IRuleTarget,
+        logs: LogRetention,
         removal: RemovalPolicy,
         **stack_options: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack_options)
         self._key = key
+        self._logs = logs
         self.lake = DataLake(
             self,
             "Lake",
@@ -44,7 +49,9 @@ class DataStack(Stack):
         self.catalog = self._define_catalog(settings)
         for model in settings.models:
             features = self._define_features(model, repository)
-            self.lake.grant_read(features.role, "raw")
+            features.on_failure("Failed", alarms)
+            for table in model.data.tables:
+                self.lake.grant_read(features.role, "raw", f"{table}/")
             self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
             CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
         CfnOutput(self, "RawBucketName", value=self.lake.raw.bucket_name)
@@ -79,4 +86,5 @@ class DataStack(Stack):
                 workers=model.etl.workers,
                 timeout=Duration.minutes(model.etl.timeout_minutes),
             ),
+            logs=self._logs,
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from aws_cdk import Environment, RemovalPolicy, Stage, Tags
 from constructs import Construct
 
+from mlops_constructs.log_retention import LogRetention
+from mlops_constructs.pipeline_steps import JobNetwork
+
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
 from .serving_stack import ServingStack
@@ -21,6 +24,12 @@ class EnvironmentStage(Stage):
         environment = settings.environment
         super().__init__(scope, construct_id, env=Environment(account=environment.account, region=environment.region))
         removal = RemovalPolicy.DESTROY if environment.removal == "destroy" else RemovalPolicy.RETAIN
+        logs = LogRetention(days=environment.log_retention_days, removal=removal)
+        network = None
+        if environment.network:
+            network = JobNetwork(
+                subnet_ids=environment.network.subnet_ids, security_group_ids=environment.network.security_group_ids
+            )
         foundation = FoundationStack(self, "foundation", settings=settings, repository=repository, removal=removal)
         data = DataStack(
             self,
@@ -29,6 +38,8 @@ class EnvironmentStage(Stage):
             repository=repository,
             key=foundation.key,
             access_logs=foundation.access_logs,
+            alarms=foundation.alarm_target,
+            logs=logs,
             removal=removal,
         )
         for model in settings.models:
@@ -42,6 +53,8 @@ class EnvironmentStage(Stage):
                 lake=data.lake,
                 image=foundation.image,
                 key=foundation.key,
+                alarms=foundation.alarm_target,
+                network=network,
             )
             ServingStack(
                 self,
@@ -52,6 +65,8 @@ class EnvironmentStage(Stage):
                 image=foundation.image,
                 registry=training.registry,
                 key=foundation.key,
+                logs=logs,
+                network=network,
             )
         for key, value in {**settings.platform.tags, "environment": settings.name}.items():
             Tags.of(self).add(key, value)

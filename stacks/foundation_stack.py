@@ -6,6 +6,8 @@ from typing import Any
 
 from aws_cdk import ArnFormat, CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_budgets as budgets
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -43,6 +45,7 @@ class FoundationStack(Stack):
             removal=removal,
         )
         self.alarms = self._define_alarms(settings.environment.alarm_email)
+        self.alarm_target = self._define_alarm_target()
         if settings.environment.budget:
             self._define_budget(settings.environment.budget)
         CfnOutput(self, "RuntimeImageUri", value=self.image.uri)
@@ -70,13 +73,9 @@ class FoundationStack(Stack):
         )
         key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="EventsAndAlarmsToTheTopic",
+                sid="AlarmsToTheTopic",
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                principals=[
-                    iam.ServicePrincipal("events.amazonaws.com"),
-                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
-                    iam.ServicePrincipal("budgets.amazonaws.com"),
-                ],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
                 resources=["*"],
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
@@ -111,13 +110,9 @@ class FoundationStack(Stack):
         topic = sns.Topic(self, "Alarms", master_key=self.key, enforce_ssl=True)
         topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="EventsAndAlarmsOfThisAccount",
+                sid="AlarmsOfThisAccount",
                 actions=["sns:Publish"],
-                principals=[
-                    iam.ServicePrincipal("events.amazonaws.com"),
-                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
-                    iam.ServicePrincipal("budgets.amazonaws.com"),
-                ],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
                 resources=[topic.topic_arn],
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
@@ -125,6 +120,12 @@ class FoundationStack(Stack):
         if email:
             sns.CfnSubscription(self, "AlarmEmail", topic_arn=topic.topic_arn, protocol="email", endpoint=email)
         return topic
+
+    def _define_alarm_target(self) -> events.IRuleTarget:
+        # EventBridge tells a topic's policy nothing that it could check, no account and no rule, so that any account's
+        # rule would pass: it publishes with a role instead.
+        publisher = iam.Role(self, "AlarmPublisher", assumed_by=iam.ServicePrincipal("events.amazonaws.com"))
+        return targets.SnsTopic(self.alarms, role=publisher)
 
     def _define_budget(self, budget: Budget) -> budgets.CfnBudget:
         told = budgets.CfnBudget.SubscriberProperty(subscription_type="EMAIL", address=budget.email)

@@ -10,7 +10,9 @@ from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.inference_endpoint import DataCapture, EndpointSizing, InferenceEndpoint
+from mlops_constructs.log_retention import LogRetention
 from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.pipeline_steps import JobNetwork
 from mlops_constructs.runtime_image import RuntimeImage
 
 from .settings import Model
@@ -30,6 +32,8 @@ class ServingStack(Stack):
         image: RuntimeImage,
         registry: ModelRegistry,
         key: kms.IKey,
+        logs: LogRetention,
+        network: JobNetwork | None,
         **stack_options: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack_options)
@@ -38,8 +42,10 @@ class ServingStack(Stack):
             "ModelPackageArn",
             type="String",
             default="",
+            allowed_pattern=r"^$|^arn:[^:]+:sagemaker:[^:]+:\d{12}:model-package/.+$",
             description="ARN of the approved model package to serve; empty for no endpoint",
         )
+        percent = model.serving.capture_percent
         self.inference = InferenceEndpoint(
             self,
             "Inference",
@@ -47,10 +53,12 @@ class ServingStack(Stack):
             model_package_arn=package.value_as_string,
             image=image,
             key=key,
-            capture=DataCapture(bucket=lake.capture, percent=model.serving.capture_percent),
+            capture=DataCapture(bucket=lake.capture, percent=percent) if percent else None,
             sizing=EndpointSizing(
                 instance_type=model.serving.instance_type, instance_count=model.serving.instance_count
             ),
+            network=network,
+            logs=logs,
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)

@@ -1,15 +1,30 @@
-"""The configuration as typed, frozen data; `configuration.load` reads it from config/ and the model.yaml files."""
+"""The configuration as typed, frozen data; `configuration.load` reads it from config/ and the model.yaml files.
+
+Every field carries the description that editors show: `python -m stacks.schemas` writes the JSON Schemas from here.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
-InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$", description="As ml.m5.xlarge")]
+
+def _unique(values: list[str]) -> list[str]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(map(repr, twice))} is listed twice; remove one")
+    return values
+
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9_]{0,39}[a-z0-9])?$")]
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvironmentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,11}$")]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 Positive = Annotated[int, Field(ge=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653]
 Scalar = str | int | float | bool
 
@@ -17,56 +32,69 @@ Scalar = str | int | float | bool
 class Section(BaseModel):
     """A part of a file: no unknown keys, no conversions, no changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class Platform(Section):
     """config/platform.yaml: what all environments share."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,20}$", description="Prefix of names that are contracts")]
-    environments: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,11}$")]], Field(min_length=1)]
-    models: Annotated[list[Identifier], Field(description="Folders of ml_code/models to deploy")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=21)]
+    """Prefix of the names that are contracts, as that of the image repository."""
+    environments: Annotated[list[EnvironmentName], Field(min_length=1), AfterValidator(_unique)]
+    """Environments to synthesize; each has a file config/<environment>.yaml."""
+    models: Annotated[list[ModelName], AfterValidator(_unique)]
+    """Folders of ml_code/models to deploy."""
     tags: dict[str, str] = {}
+    """Tags of every resource, beside `environment`."""
 
 
 class Network(Section):
-    """Where jobs and endpoints run: SageMaker's own network (none), a VPC made here (own), or one given by its ids."""
+    """Subnets and security groups of an existing VPC that training jobs and endpoints run in.
 
-    mode: Literal["none", "own", "given"] = "none"
-    cidr: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+\.\d+/(1[6-9]|2[0-4])$")] = "10.40.0.0/16"
-    zones: Annotated[int, Field(ge=2, le=3)] = 2
-    vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")] | None = None
-    subnet_ids: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]] = []
-    security_group_ids: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]+$")]] = []
+    They need a way to S3, ECR, CloudWatch Logs, STS and SageMaker: VPC endpoints, or a NAT gateway.
+    """
 
-    @model_validator(mode="after")
-    def _given_means_ids(self) -> Network:
-        if self.mode == "given" and not (self.vpc_id and self.subnet_ids and self.security_group_ids):
-            raise ValueError("mode 'given' needs vpc_id, subnet_ids and security_group_ids")
-        if self.mode != "given" and (self.vpc_id or self.subnet_ids or self.security_group_ids):
-            raise ValueError(f"vpc_id, subnet_ids and security_group_ids belong to mode 'given', not {self.mode!r}")
-        return self
+    subnet_ids: Annotated[
+        list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]], Field(min_length=1, max_length=16)
+    ]
+    """Subnets, in two zones or more for an endpoint that survives the loss of one."""
+    security_group_ids: Annotated[
+        list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]+$")]], Field(min_length=1, max_length=5)
+    ]
+    """Security groups. Jobs on several instances need one that lets its members talk to each other."""
 
 
 class Budget(Section):
-    """A monthly limit in US dollars; somebody is told at 80 % of it and when it will be passed."""
+    """A monthly limit of the whole account; somebody is told at 80 % of it and when it will be passed."""
 
-    monthly_usd: Annotated[int, Field(ge=1)]
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    monthly_usd: Positive
+    """US dollars a month."""
+    email: Email
+    """Who is told."""
 
 
 class Environment(Section):
     """config/<environment>.yaml."""
 
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    """The AWS account, in quotes; left out: the one that deploys. Goes with `region`."""
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    """The AWS region; left out: the one that deploys. Goes with `account`."""
     removal: Literal["destroy", "retain"] = "retain"
+    """What happens to buckets, keys, images and logs when their stack is deleted."""
     log_retention_days: LogRetentionDays = 90
+    """Days that access logs and the logs of ETL jobs and endpoints are kept. SageMaker's own log groups of training and
+    processing jobs belong to the whole account and are not touched."""
     capture_retention_days: Positive = 90
-    network: Network = Network()
+    """Days that captured requests are kept."""
+    network: Network | None = None
+    """Where training jobs and endpoints run; left out: SageMaker's own network."""
     budget: Budget | None = None
-    alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
-    models: dict[Identifier, dict[str, Any]] = Field(default={}, description="Values of model.yaml to override")
+    """A monthly limit with a warning; left out: none."""
+    alarm_email: Email | None = None
+    """Who is told when an ETL job or a training pipeline fails; left out: nobody, the topic can be subscribed later."""
+    models: dict[ModelName, dict[str, Any]] = {}
+    """Values of a model.yaml that are different here, by model."""
 
     @model_validator(mode="after")
     def _account_and_region_together(self) -> Environment:
@@ -78,57 +106,89 @@ class Environment(Section):
 class ModelData(Section):
     """What the model is made from."""
 
-    tables: Annotated[list[str], Field(min_length=1)]
-    label: str
-    features: Annotated[list[str], Field(min_length=1)]
+    tables: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]], Field(min_length=1), AfterValidator(_unique)
+    ]
+    """Folders of the raw bucket that the ETL job may read: the tables of the model's etl.py."""
+    label: ColumnName
+    """The column to predict."""
+    features: Annotated[list[ColumnName], Field(min_length=1), AfterValidator(_unique)]
+    """The columns that clients send, in this order: those of the model's features.py."""
+
+    @model_validator(mode="after")
+    def _label_is_no_feature(self) -> ModelData:
+        if self.label in self.features:
+            raise ValueError(f"the label {self.label!r} is among the features: remove it there, or it predicts itself")
+        return self
 
 
 class Etl(Section):
     """The Spark job's machines."""
 
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
+    """Size of a Glue worker: G.1X has 4 vCPU and 16 GB, each next one twice as much."""
     workers: Annotated[int, Field(ge=2)] = 2
+    """Number of workers, the driver included."""
     timeout_minutes: Positive = 60
+    """Minutes after which a run is stopped."""
 
 
 class Training(Section):
     """The training pipeline's machines, how days are split, and what the algorithm is told."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
-    instance_count: Positive = 1
+    """Machine of each of the pipeline's jobs, as ml.m5.xlarge."""
     volume_gb: Positive = 30
+    """Disk of each job in GiB."""
     max_runtime_minutes: Positive = 60
+    """Minutes after which a job is stopped."""
     test_days: Positive = 30
+    """Newest days, held out to judge the model; an execution can say otherwise."""
     validation_days: Positive = 14
+    """Days before the test days, which tune the training; an execution can say otherwise."""
     hyperparameters: dict[str, Scalar] = {}
+    """Passed to the model's train.py."""
 
 
 class Gate(Section):
     """The quality below which a model is not registered."""
 
-    metric: Literal["auc"] = "auc"
+    metric: Literal["auc", "accuracy", "precision", "recall", "f0_5", "f1", "f2"] = "auc"
+    """The metric of the evaluation report that decides; more is better in all of them."""
     minimum: Annotated[float, Field(ge=0, le=1)]
+    """The least value that passes; an execution can say otherwise."""
 
 
 class Serving(Section):
     """The endpoint."""
 
     instance_type: InstanceType = "ml.m5.large"
+    """Machine, as ml.m5.large."""
     instance_count: Positive = 1
-    capture_percent: Annotated[int, Field(ge=0, le=100)] = 100
+    """Number of machines; two or more spread over zones."""
+    capture_percent: Percent = 100
+    """Share of requests and answers that is kept; 0 for none."""
 
 
 class Model(Section):
     """ml_code/models/<name>/model.yaml."""
 
-    name: Identifier
-    description: str
+    name: ModelName
+    """The folder's name."""
+    description: Annotated[str, Field(min_length=1, max_length=1024)]
+    """What the model answers, in a sentence."""
     problem: Literal["binary_classification"]
+    """The kind of question, which decides how the model is judged."""
     data: ModelData
+    """What the model is made from."""
     etl: Etl = Etl()
+    """The Spark job's machines."""
     training: Training = Training()
+    """The training pipeline."""
     gate: Gate
+    """The quality below which a model is not registered."""
     serving: Serving = Serving()
+    """The endpoint."""
 
     @property
     def slug(self) -> str:

@@ -42,7 +42,7 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     """The pipeline of one model. Everything that an execution writes lies under its own id."""
     test_days = Parameter(name="TestDays", type="Integer", default=model.training.test_days)
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
-    minimum = Parameter(name="MinimumAuc", type="Float", default=model.gate.minimum)
+    minimum = Parameter(name="MinimumQuality", type="Float", default=model.gate.minimum)
     build = _Steps(model, surroundings)
     prepare = build.prepare(test_days, validation_days)
     train = build.train(prepare)
@@ -60,7 +60,6 @@ class _Steps:
         self._environment = {"MODEL_NAME": model.name}
         self._resources = JobResources(
             instance_type=model.training.instance_type,
-            instance_count=1,
             volume_gb=model.training.volume_gb,
             max_runtime_seconds=model.training.max_runtime_minutes * 60,
         )
@@ -88,12 +87,7 @@ class _Steps:
             name="Train",
             image_uri=self._at.image_uri,
             role_arn=self._at.role_arn,
-            resources=JobResources(
-                instance_type=training.instance_type,
-                instance_count=training.instance_count,
-                volume_gb=training.volume_gb,
-                max_runtime_seconds=training.max_runtime_minutes * 60,
-            ),
+            resources=self._resources,
             channels={
                 "train": prepare.output("train"),
                 "validation": prepare.output("validation"),
@@ -115,7 +109,8 @@ class _Steps:
         )
 
     def gate(self, train: TrainingStep, evaluate: ProcessingStep, minimum: Parameter) -> ConditionStep:
-        reached = evaluate.read("EvaluationReport", "binary_classification_metrics.auc.value")
+        metric = self._model.gate.metric
+        reached = evaluate.read("EvaluationReport", f"{self._model.problem}_metrics.{metric}.value")
         register = RegisterModelStep(
             name="Register",
             group_name=self._at.group_name,
@@ -130,7 +125,7 @@ class _Steps:
         )
         rejected = FailStep(
             name="Rejected",
-            message=Join("", ["The model's AUC of ", reached, " is below the minimum of ", minimum.value]),
+            message=Join("", [f"The model's {metric} of ", reached, " is below the minimum of ", minimum.value]),
         )
         good = Comparison(operator="GreaterThanOrEqualTo", left=reached, right=minimum.value)
         return ConditionStep(name="Gate", conditions=[good], then=[register], otherwise=[rejected])

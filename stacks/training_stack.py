@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
-from mlops_constructs.feature_job import PackageAsset
+from mlops_constructs.feature_job import PackageAsset, grant_read_asset
 from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.pipeline_steps import JobNetwork
 from mlops_constructs.runtime_image import RuntimeImage
 from mlops_constructs.training_pipeline import TrainingPipeline
 
@@ -32,14 +34,17 @@ class TrainingStack(Stack):
         lake: DataLake,
         image: RuntimeImage,
         key: kms.IKey,
+        alarms: events.IRuleTarget,
+        network: JobNetwork | None,
         **stack_options: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack_options)
         code = PackageAsset(self, "Code", library=repository.models, package=model.name)
         self.registry = ModelRegistry(self, "Registry", group_name=name, description=model.description)
-        self.training = TrainingPipeline(self, "Training", pipeline_name=name, image=image, key=key)
+        self.training = TrainingPipeline(self, "Training", pipeline_name=name, image=image, key=key, network=network)
+        self.training.on_failure("Failed", alarms)
 
-        code.grant_read(self.training.job_role)
+        grant_read_asset(code, self.training.job_role)
         lake.grant_read(self.training.job_role, "curated", f"{model.name}/")
         lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
         lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
@@ -53,6 +58,7 @@ class TrainingStack(Stack):
             code=code.s3_object_url,
             features=f"s3://{lake.curated.bucket_name}/{model.name}",
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
+            network=network,
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)

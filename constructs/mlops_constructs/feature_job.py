@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from aws_cdk import Duration, IgnoreMode
+from aws_cdk import Duration, IgnoreMode, Names
+from aws_cdk import aws_events as events
 from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from .job_role import JobRole
+from .log_retention import LogRetention
 
 GLUE_VERSION = "6.0"
 """Spark 4.1 on Python 3.13."""
@@ -57,6 +60,11 @@ class PackageAsset(assets.Asset):
         )
 
 
+def grant_read_asset(asset: assets.Asset, grantee: iam.IGrantable) -> iam.Grant:
+    """Let a role read one asset. The asset's own `grant_read` opens the assets of every app in the account."""
+    return asset.bucket.grant_read(grantee, asset.s3_object_key)
+
+
 class FeatureJob(Construct):
     """A Glue job with its own role, its script and library as assets, and encrypted logs, bookmarks and outputs.
 
@@ -70,6 +78,8 @@ class FeatureJob(Construct):
         The script's own arguments (``--name``), which a run may override.
     sizing
         Workers and time limit; two small workers for an hour at most when left out.
+    logs
+        How long logs are kept: 90 days, also when the stack goes, when left out.
     """
 
     def __init__(
@@ -81,29 +91,60 @@ class FeatureJob(Construct):
         key: kms.IKey,
         arguments: Mapping[str, str],
         sizing: SparkSizing | None = None,
+        logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._key = key
         self._sizing = sizing or SparkSizing()
-        self.role = JobRole(self, "Role", service="glue.amazonaws.com", log_groups="/aws-glue/")
+        self.role = self._define_role()
         self.script = assets.Asset(self, "Script", path=str(code.script))
         self.library = PackageAsset(self, "Library", library=code.library, package=code.package)
         self.security = self._define_security()
         self.job = self._define_job(arguments)
+        self._define_logs(logs or LogRetention())
 
     @property
     def job_name(self) -> str:
         """The job's name, given by CloudFormation."""
         return self.job.ref
 
+    def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
+        """Send an event to a target when a run fails, runs out of time or loses its machines."""
+        return events.Rule(
+            self,
+            construct_id,
+            description="A run of the feature job didn't succeed",
+            event_pattern=events.EventPattern(
+                source=["aws.glue"],
+                detail_type=["Glue Job State Change"],
+                detail={"jobName": [self.job_name], "state": ["FAILED", "TIMEOUT", "ERROR"]},
+            ),
+            targets=[target],
+        )
+
+    def _define_role(self) -> JobRole:
+        role = JobRole(self, "Role", service="glue.amazonaws.com", log_groups="/aws-glue/", metrics_namespaces=["Glue"])
+        # Glue makes the log groups of a job with a security configuration, and encrypts them, in the job's role.
+        role.grant_log_encryption()
+        self._key.grant_encrypt_decrypt(role)
+        return role
+
+    def _define_logs(self, retention: LogRetention) -> None:
+        # With a security configuration the groups carry its name and the role's.
+        prefix = f"/aws-glue/jobs/{self.security.ref}-role/{self.role.role_name}"
+        for construct_id, stream in (("OutputLogs", "output"), ("ErrorLogs", "error")):
+            group = retention.define(self, construct_id, name=f"{prefix}/{stream}", key=self._key)
+            self.job.node.add_dependency(group)
+
     def _define_security(self) -> glue.CfnSecurityConfiguration:
         key = self._key.key_arn
         configuration = glue.CfnSecurityConfiguration
-        self._key.grant_encrypt_decrypt(self.role)
+        # Nothing in it can be updated in place: another key needs another name.
+        name = f"{Names.unique_resource_name(self, max_length=60, separator='-')}-{self._key.node.addr[-8:]}"
         return glue.CfnSecurityConfiguration(
             self,
             "Security",
-            name=f"{self.node.addr[-12:]}",
+            name=name,
             encryption_configuration=configuration.EncryptionConfigurationProperty(
                 cloud_watch_encryption=configuration.CloudWatchEncryptionProperty(
                     cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=key
@@ -116,8 +157,8 @@ class FeatureJob(Construct):
         )
 
     def _define_job(self, arguments: Mapping[str, str]) -> glue.CfnJob:
-        self.script.grant_read(self.role)
-        self.library.grant_read(self.role)
+        for asset in (self.script, self.library):
+            grant_read_asset(asset, self.role)
         job = glue.CfnJob(
             self,
             "Job",
@@ -136,7 +177,6 @@ class FeatureJob(Construct):
                 "--job-language": "python",
                 "--extra-py-files": self.library.s3_object_url,
                 "--enable-metrics": "true",
-                "--enable-continuous-cloudwatch-log": "true",
                 **arguments,
             },
         )

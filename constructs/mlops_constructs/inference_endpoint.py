@@ -12,11 +12,15 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from .job_role import JobRole
+from .log_retention import LogRetention
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
 
 VARIANT = "live"
 """The name of the only variant. It never changes: scaling is tied to it."""
+
+LOG_GROUPS = "/aws/sagemaker/Endpoints/"
+"""What SageMaker puts before an endpoint's name to get that of its log group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,8 @@ class DataCapture:
 
     def __post_init__(self) -> None:
         """Refuse shares that don't exist."""
-        if not 0 <= self.percent <= 100:
-            raise ValueError(f"percent must lie between 0 and 100, got {self.percent}")
+        if not 1 <= self.percent <= 100:
+            raise ValueError(f"percent must lie between 1 and 100, got {self.percent}; leave the capture out for none")
 
 
 class InferenceEndpoint(Construct):
@@ -71,6 +75,8 @@ class InferenceEndpoint(Construct):
         Instances; one small one when left out.
     network
         Subnets and security groups; SageMaker's own network when left out.
+    logs
+        How long logs are kept: 90 days, also when the stack goes, when left out.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class InferenceEndpoint(Construct):
         capture: DataCapture | None = None,
         sizing: EndpointSizing | None = None,
         network: JobNetwork | None = None,
+        logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.endpoint_name = endpoint_name
@@ -93,21 +100,24 @@ class InferenceEndpoint(Construct):
         self.approved = CfnCondition(
             self, "Approved", expression=Fn.condition_not(Fn.condition_equals(model_package_arn, ""))
         )
-        self.role = self._define_role(image, capture)
+        self.role = self._define_role(image, capture, network)
         self.model = self._define_model(model_package_arn, network)
         self.configuration = self._define_configuration(capture)
-        self.endpoint = self._define_endpoint()
+        self.endpoint = self._define_endpoint(logs or LogRetention())
 
-    def _define_role(self, image: RuntimeImage, capture: DataCapture | None) -> JobRole:
+    def _define_role(self, image: RuntimeImage, capture: DataCapture | None, network: JobNetwork | None) -> JobRole:
         role = JobRole(
             self,
             "Role",
             service="sagemaker.amazonaws.com",
-            log_groups="/aws/sagemaker/Endpoints/",
-            metrics_namespace="/aws/sagemaker/Endpoints",
+            log_groups=f"{LOG_GROUPS}{self.endpoint_name}",
+            metrics_namespaces=["/aws/sagemaker/Endpoints"],
         )
         image.grant_pull(role)
         self._key.grant_encrypt_decrypt(role)
+        role.grant_disk_encryption(self._key)
+        if network:
+            role.grant_network(network)
         if capture:
             capture.bucket.grant_put(role, f"{self.endpoint_name}/*")
         return role
@@ -163,7 +173,7 @@ class InferenceEndpoint(Construct):
         resource.cfn_options.condition = self.approved
         return resource
 
-    def _define_endpoint(self) -> sagemaker.CfnEndpoint:
+    def _define_endpoint(self, retention: LogRetention) -> sagemaker.CfnEndpoint:
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
@@ -171,4 +181,6 @@ class InferenceEndpoint(Construct):
             endpoint_config_name=self.configuration.attr_endpoint_config_name,
         )
         endpoint.cfn_options.condition = self.approved
+        group = retention.define(self, "Logs", name=f"{LOG_GROUPS}{self.endpoint_name}", key=self._key)
+        endpoint.node.add_dependency(group, self.role.ready)
         return endpoint

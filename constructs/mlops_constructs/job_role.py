@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
+from collections.abc import Sequence
+
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct, IDependable
+
+from .pipeline_steps import JobNetwork
+
+
+def service_of_this_account(scope: Construct, service: str) -> iam.IPrincipal:
+    """A service, as long as it acts for this account: no other account's resource can make it assume a role."""
+    return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}})
 
 
 class JobRole(iam.Role):
-    """A role that one service assumes, which may write its logs and metrics.
+    """A role that one service assumes for this account, which may write its logs and metrics.
 
     Parameters
     ----------
@@ -16,8 +26,8 @@ class JobRole(iam.Role):
         The principal, as ``sagemaker.amazonaws.com``.
     log_groups
         Prefix of the log groups that the job creates and writes, as ``/aws/sagemaker/``.
-    metrics_namespace
-        The CloudWatch namespace that the job may publish to; without it the role may publish none.
+    metrics_namespaces
+        The CloudWatch namespaces that the job may publish to; none when left out.
     """
 
     def __init__(
@@ -27,24 +37,23 @@ class JobRole(iam.Role):
         *,
         service: str,
         log_groups: str,
-        metrics_namespace: str | None = None,
+        metrics_namespaces: Sequence[str] = (),
     ) -> None:
-        super().__init__(scope, construct_id, assumed_by=iam.ServicePrincipal(service))
-        logs = Stack.of(self).format_arn(
+        super().__init__(scope, construct_id, assumed_by=service_of_this_account(scope, service))
+        writing = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        self._log_groups = Stack.of(self).format_arn(
             service="logs",
             resource="log-group",
             resource_name=f"{log_groups}*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        writing = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-        self.add_to_policy(iam.PolicyStatement(actions=writing, resources=[logs]))
-        if metrics_namespace:
-            # PutMetricData has no resources; the namespace is its only limit.
+        self.add_to_policy(iam.PolicyStatement(actions=writing, resources=[self._log_groups]))
+        if metrics_namespaces:
             self.add_to_policy(
                 iam.PolicyStatement(
                     actions=["cloudwatch:PutMetricData"],
                     resources=["*"],
-                    conditions={"StringEquals": {"cloudwatch:namespace": metrics_namespace}},
+                    conditions={"StringEquals": {"cloudwatch:namespace": list(metrics_namespaces)}},
                 )
             )
 
@@ -54,8 +63,55 @@ class JobRole(iam.Role):
         policy = self.node.try_find_child("DefaultPolicy")
         return policy or self
 
+    def grant_log_encryption(self) -> None:
+        """Let the job attach a key to the log groups that it creates."""
+        self.add_to_policy(iam.PolicyStatement(actions=["logs:AssociateKmsKey"], resources=[self._log_groups]))
 
-def acknowledge(construct: Construct, findings: dict[str, str]) -> None:
-    """Answer findings of the security packs, each with its reason."""
-    for finding, reason in findings.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+    def grant_disk_encryption(self, key: kms.IKey) -> None:
+        """Let SageMaker hand a key to the disks of the machines that work in this role."""
+        self.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:CreateGrant"],
+                resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            )
+        )
+
+    def grant_network(self, network: JobNetwork) -> None:
+        """Let SageMaker attach the machines that work in this role to a VPC.
+
+        The actions are those that SageMaker documents for its execution roles, each on the least that EC2 can tell
+        apart.
+        """
+        stack = Stack.of(self)
+
+        def arn(resource: str, name: str) -> str:
+            # A shared VPC's subnets belong to another account.
+            return stack.format_arn(service="ec2", account="*", resource=resource, resource_name=name)
+
+        interfaces = stack.format_arn(service="ec2", resource="network-interface", resource_name="*")
+        places = [arn("subnet", each) for each in network.subnet_ids]
+        places += [arn("security-group", each) for each in network.security_group_ids]
+        self.add_to_policy(iam.PolicyStatement(actions=["ec2:CreateNetworkInterface"], resources=[interfaces, *places]))
+        self.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "ec2:CreateNetworkInterfacePermission",
+                    "ec2:DeleteNetworkInterface",
+                    "ec2:DeleteNetworkInterfacePermission",
+                ],
+                resources=[interfaces],
+            )
+        )
+        self.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "ec2:DescribeDhcpOptions",
+                    "ec2:DescribeNetworkInterfaces",
+                    "ec2:DescribeSecurityGroups",
+                    "ec2:DescribeSubnets",
+                    "ec2:DescribeVpcs",
+                ],
+                resources=["*"],
+            )
+        )

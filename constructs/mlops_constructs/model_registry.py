@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from aws_cdk import Stack
 from aws_cdk import aws_events as events
@@ -29,30 +29,31 @@ class ModelRegistry(Construct):
             self, "Group", model_package_group_name=group_name, model_package_group_description=description
         )
 
-    def on_status(self, construct_id: str, status: str, target: events.CfnRule.TargetProperty) -> events.CfnRule:
-        """Send an event to a target when a version gets an approval status, as ``Approved``."""
-        return events.CfnRule(
+    def on_status(
+        self,
+        construct_id: str,
+        status: Literal["Approved", "Rejected", "PendingManualApproval"],
+        target: events.IRuleTarget,
+    ) -> events.Rule:
+        """Send an event to a target when a version gets an approval status."""
+        return events.Rule(
             self,
             construct_id,
             description=f"A model package of {self.group_name} is {status}",
-            event_pattern=self.status_pattern(status),
+            event_pattern=events.EventPattern(
+                source=["aws.sagemaker"],
+                detail_type=["SageMaker Model Package State Change"],
+                detail={"ModelPackageGroupName": [self.group_name], "ModelApprovalStatus": [status]},
+            ),
             targets=[target],
         )
-
-    def status_pattern(self, status: str) -> dict[str, Any]:
-        """The event of a version that gets an approval status."""
-        return {
-            "source": ["aws.sagemaker"],
-            "detail-type": ["SageMaker Model Package State Change"],
-            "detail": {"ModelPackageGroupName": [self.group_name], "ModelApprovalStatus": [status]},
-        }
 
     def grant_register(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let a role register versions."""
         return iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"],
-            resource_arns=[self.group.attr_model_package_group_arn, self._versions_arn()],
+            resource_arns=[self.group.attr_model_package_group_arn, *self._versions_arns()],
         )
 
     def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
@@ -60,10 +61,12 @@ class ModelRegistry(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"],
-            resource_arns=[self.group.attr_model_package_group_arn, self._versions_arn()],
+            resource_arns=[self.group.attr_model_package_group_arn, *self._versions_arns()],
         )
 
-    def _versions_arn(self) -> str:
-        return Stack.of(self).format_arn(
-            service="sagemaker", resource="model-package", resource_name=f"{self.group_name.lower()}/*"
-        )
+    def _versions_arns(self) -> list[str]:
+        # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
+        return [
+            Stack.of(self).format_arn(service="sagemaker", resource="model-package", resource_name=f"{name}/*")
+            for name in sorted({self.group_name, self.group_name.lower()})
+        ]

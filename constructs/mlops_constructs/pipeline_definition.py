@@ -31,6 +31,16 @@ class Parameter:
     type: Literal["String", "Integer", "Float", "Boolean"]
     default: str | int | float | bool | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a default of another type."""
+        kinds = {"String": (str,), "Integer": (int,), "Float": (float, int), "Boolean": (bool,)}[self.type]
+        if self.default is not None and (
+            not isinstance(self.default, kinds) or (isinstance(self.default, bool) and bool not in kinds)
+        ):
+            raise InvalidPipelineError(
+                f"parameter {self.name!r} is of type {self.type}: its default can't be {self.default!r}"
+            )
+
     @property
     def value(self) -> Get:
         """The parameter's value inside the definition."""
@@ -62,6 +72,9 @@ class PipelineDefinition:
                 _known(dependency, by_name, f"step {step.name!r}: depends_on")
             for expression in expressions_in(_own_values(step)):
                 self._check_expression(step, expression, by_name)
+            if isinstance(step, ProcessingStep):
+                for file in step.property_files:
+                    _known(file.output, step.outputs, f"step {step.name!r}: output of property file {file.name!r}")
         _check_cycles(steps)
 
     def to_json(self) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from .pipeline_expressions import Get, JsonGet, Value, render
+
+# SageMaker refuses a key for disks that come with the machine:
+# families with a d after the generation (m5d, c6gd, g4dn, p3dn, p4d), and those that have no other kind.
+_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5[a-z]*|trn1n?)\.")
 
 
 class InvalidPipelineError(ValueError):
@@ -28,6 +33,17 @@ class JobResources:
             raise InvalidPipelineError(f"instance_type must start with ml., as ml.m5.xlarge: {self.instance_type!r}")
         if self.instance_count < 1 or self.volume_gb < 1 or self.max_runtime_seconds < 1:
             raise InvalidPipelineError(f"instance_count, volume_gb and max_runtime_seconds must be positive: {self}")
+
+    def cluster(self, kms_key_arn: str | None) -> dict[str, Any]:
+        """The machines as SageMaker takes them. Disks that the machine brings itself are encrypted by its hardware."""
+        cluster: dict[str, Any] = {
+            "InstanceType": self.instance_type,
+            "InstanceCount": self.instance_count,
+            "VolumeSizeInGB": self.volume_gb,
+        }
+        if kms_key_arn and not _LOCAL_DISK.match(self.instance_type):
+            cluster["VolumeKmsKeyId"] = kms_key_arn
+        return cluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +105,14 @@ class ProcessingStep:
         container: dict[str, Any] = {"ImageUri": self.image_uri, "ContainerEntrypoint": list(self.command)}
         if self.arguments:
             container["ContainerArguments"] = list(self.arguments)
-        cluster: dict[str, Any] = {
-            "InstanceType": self.resources.instance_type,
-            "InstanceCount": self.resources.instance_count,
-            "VolumeSizeInGB": self.resources.volume_gb,
-        }
         outputs: dict[str, Any] = {"Outputs": [_processing_output(name, uri) for name, uri in self.outputs.items()]}
         if self.kms_key_arn:
-            cluster["VolumeKmsKeyId"] = outputs["KmsKeyId"] = self.kms_key_arn
+            outputs["KmsKeyId"] = self.kms_key_arn
         body: dict[str, Any] = {
             "AppSpecification": container,
             "ProcessingInputs": [_processing_input(name, uri) for name, uri in self.inputs.items()],
             "ProcessingOutputConfig": outputs,
-            "ProcessingResources": {"ClusterConfig": cluster},
+            "ProcessingResources": {"ClusterConfig": self.resources.cluster(self.kms_key_arn)},
             "StoppingCondition": {"MaxRuntimeInSeconds": self.resources.max_runtime_seconds},
             "RoleArn": self.role_arn,
         }
@@ -151,19 +162,14 @@ class TrainingStep:
 
     def job(self) -> dict[str, Any]:
         """The input of CreateTrainingJob, less the job's name."""
-        cluster: dict[str, Any] = {
-            "InstanceType": self.resources.instance_type,
-            "InstanceCount": self.resources.instance_count,
-            "VolumeSizeInGB": self.resources.volume_gb,
-        }
         output: dict[str, Any] = {"S3OutputPath": self.output_path}
         if self.kms_key_arn:
-            cluster["VolumeKmsKeyId"] = output["KmsKeyId"] = self.kms_key_arn
+            output["KmsKeyId"] = self.kms_key_arn
         body: dict[str, Any] = {
             "AlgorithmSpecification": {"TrainingImage": self.image_uri, "TrainingInputMode": "File"},
             "InputDataConfig": [_channel(name, uri) for name, uri in self.channels.items()],
             "OutputDataConfig": output,
-            "ResourceConfig": cluster,
+            "ResourceConfig": self.resources.cluster(self.kms_key_arn),
             "StoppingCondition": {"MaxRuntimeInSeconds": self.resources.max_runtime_seconds},
             "RoleArn": self.role_arn,
         }

@@ -52,6 +52,7 @@ class RuntimeImage(Construct):
             encryption=ecr.RepositoryEncryption.KMS,
             encryption_key=key,
             removal_policy=removal,
+            empty_on_delete=removal == RemovalPolicy.DESTROY,
         )
         self.tag = content_hash(source)
         self.uri = self.repository.repository_uri_for_tag(self.tag)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from aws_cdk import Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from . import pipeline_schema
-from .job_role import JobRole
+from .job_role import JobRole, service_of_this_account
 from .pipeline_definition import PipelineDefinition
+from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
 
 
@@ -29,25 +31,24 @@ class TrainingPipeline(Construct):
         What the jobs run.
     key
         Encrypts what the jobs write and the disks that they work on.
+    network
+        The VPC that the definition's jobs run in, so that their role may attach to it; none when left out.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, pipeline_name: str, image: RuntimeImage, key: kms.IKey
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        pipeline_name: str,
+        image: RuntimeImage,
+        key: kms.IKey,
+        network: JobNetwork | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.pipeline_name = pipeline_name
-        self.job_role = JobRole(
-            self,
-            "JobRole",
-            service="sagemaker.amazonaws.com",
-            log_groups="/aws/sagemaker/",
-            metrics_namespace="/aws/sagemaker/TrainingJobs",
-        )
-        self.pipeline_role = iam.Role(self, "PipelineRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        self._key = key
-        image.grant_pull(self.job_role)
-        key.grant_encrypt_decrypt(self.job_role)
-        self._grant_running_jobs()
+        self.job_role = self._define_job_role(image, key, network)
+        self.pipeline_role = self._define_pipeline_role()
 
     def define(self, definition: PipelineDefinition, *, description: str) -> sagemaker.CfnPipeline:
         """Create the pipeline; raises `InvalidPipelineError` for what SageMaker would refuse."""
@@ -60,48 +61,64 @@ class TrainingPipeline(Construct):
             pipeline_definition={"PipelineDefinitionBody": definition.to_body()},
             role_arn=self.pipeline_role.role_arn,
         )
-        for role in (self.job_role, self.pipeline_role):
-            policy = role.node.try_find_child("DefaultPolicy")
-            if policy:
-                pipeline.node.add_dependency(policy)
+        pipeline.node.add_dependency(self.job_role.ready, self.pipeline_role.node.find_child("DefaultPolicy"))
         return pipeline
 
-    def _grant_running_jobs(self) -> None:
+    def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
+        """Send an event to a target when an execution fails."""
         stack = Stack.of(self)
-        jobs = [
-            stack.format_arn(service="sagemaker", resource=kind, resource_name="*")
-            for kind in ("processing-job", "training-job")
-        ]
-        # SageMaker names the jobs of a pipeline itself, so the role can't name them.
-        self.pipeline_role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    f"sagemaker:{verb}{job}Job"
-                    for verb in ("Create", "Describe", "Stop")
-                    for job in ("Processing", "Training")
-                ]
-                + ["sagemaker:AddTags"],
-                resources=jobs,
-            )
+        return events.Rule(
+            self,
+            construct_id,
+            description=f"An execution of {self.pipeline_name} failed",
+            event_pattern=events.EventPattern(
+                source=["aws.sagemaker"],
+                detail_type=["SageMaker Model Building Pipeline Execution Status Change"],
+                detail={
+                    # SageMaker writes names in ARNs in lower case.
+                    "pipelineArn": [
+                        stack.format_arn(service="sagemaker", resource="pipeline", resource_name=name)
+                        for name in sorted({self.pipeline_name, self.pipeline_name.lower()})
+                    ],
+                    "currentPipelineExecutionStatus": ["Failed"],
+                },
+            ),
+            targets=[target],
         )
-        # SageMaker watches the jobs of a pipeline through rules of its own in EventBridge.
-        self.pipeline_role.add_to_policy(
+
+    def _define_job_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
+        role = JobRole(
+            self,
+            "JobRole",
+            service="sagemaker.amazonaws.com",
+            log_groups="/aws/sagemaker/",
+            metrics_namespaces=["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"],
+        )
+        image.grant_pull(role)
+        key.grant_encrypt_decrypt(role)
+        role.grant_disk_encryption(key)
+        if network:
+            role.grant_network(network)
+        return role
+
+    def _define_pipeline_role(self) -> iam.Role:
+        role = iam.Role(self, "PipelineRole", assumed_by=service_of_this_account(self, "sagemaker.amazonaws.com"))
+        verbs, kinds = ("Create", "Describe", "Stop"), ("Processing", "Training")
+        # SageMaker names the jobs of a pipeline itself, so the role can't name them.
+        role.add_to_policy(
             iam.PolicyStatement(
-                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+                actions=[*(f"sagemaker:{verb}{kind}Job" for verb in verbs for kind in kinds), "sagemaker:AddTags"],
                 resources=[
-                    stack.format_arn(service="events", resource="rule", resource_name=name)
-                    for name in (
-                        "SageMakerPipelineExecutionEMRStepStatusUpdateRule",
-                        "SageMakerPipelineExecutionProcessingJobStatusUpdateRule",
-                        "SageMakerPipelineExecutionTrainingJobStatusUpdateRule",
-                    )
+                    Stack.of(self).format_arn(service="sagemaker", resource=f"{kind.lower()}-job", resource_name="*")
+                    for kind in kinds
                 ],
             )
         )
-        self.pipeline_role.add_to_policy(
+        role.add_to_policy(
             iam.PolicyStatement(
                 actions=["iam:PassRole"],
                 resources=[self.job_role.role_arn],
                 conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
             )
         )
+        return role
