@@ -1,7 +1,6 @@
 """`python -m model_runtime <prepare|train|evaluate|serve>`: the container's commands.
 
-A command that fails leaves its reason where SageMaker looks for it (`output/failure`, and `output/message` for
-processing), its traceback on standard error, and exit code 1.
+A command that fails leaves its reason where SageMaker looks for it, its traceback on standard error, and exit code 1.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
@@ -45,6 +45,13 @@ def reason_of(error: Exception) -> str:
     return text[:REASON_CHARACTERS]
 
 
+def reason_files(command: str, paths: ContainerPaths) -> tuple[Path, ...]:
+    """Where SageMaker looks for the reason: a training job has one place, a processing job two, an endpoint its log."""
+    if command == "train":
+        return (paths.failure,)
+    return (paths.failure, paths.message) if command in ("prepare", "evaluate") else ()
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     paths = ContainerPaths.from_environment()
@@ -55,8 +62,7 @@ def main(argv: Sequence[str]) -> int:
         traceback.print_exc()
         reason = reason_of(error)
         print(reason, file=sys.stderr, flush=True)
-        files = (paths.failure,) if command == "train" else (paths.failure, paths.message)
-        for file in files:
+        for file in reason_files(command, paths):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(reason, encoding="utf-8")
         return 1

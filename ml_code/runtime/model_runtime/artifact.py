@@ -47,16 +47,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A trained model in memory. `predict` takes rows of features in the described order, NaN for missing."""
+    """A trained model in memory; the booster takes rows of features in the described order, NaN for missing."""
 
     booster: xgb.Booster
     description: Description
     code: ModelCode
-
-    def predict(self, rows: Matrix) -> Matrix:
-        """One probability (or value) per row; `rows` has the shape (n, number of features)."""
-        result: Matrix = self.booster.inplace_predict(rows, validate_features=False)
-        return result
 
 
 def library_versions() -> dict[str, str]:

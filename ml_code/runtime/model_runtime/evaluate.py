@@ -15,21 +15,28 @@ import polars as pl
 from model_runtime.artifact import Artifact, load_artifact
 from model_runtime.datasets import day_range, read_rows
 from model_runtime.errors import JobError
-from model_runtime.metrics import binary_classification_metrics, metric
+from model_runtime.metrics import Floats, Labels, binary_classification_metrics, metric
 from model_runtime.paths import ContainerPaths
+from model_runtime.serving.content import CSV
+from model_runtime.serving.errors import RequestError
+from model_runtime.serving.handler import InvocationHandler
 
 ARCHIVE = "model.tar.gz"
+REQUEST_ROWS = 500
 
 
 def main(paths: ContainerPaths) -> None:
     """Write `processing/output/evaluation/evaluation.json` from the inputs `model` and `test`.
 
-    The numbers come from the code inside the model's own archive: what is judged is what will serve.
+    The numbers come from the code inside the model's own archive, its inference functions included: what is judged is
+    what will serve.
     """
     with tempfile.TemporaryDirectory() as directory:
-        artifact = load_artifact(unpack_model(paths.processing_input("model"), Path(directory)))
+        model_directory = unpack_model(paths.processing_input("model"), Path(directory))
+        artifact = load_artifact(model_directory)
+        handler = InvocationHandler(artifact, model_directory)
         test = read_rows(paths.processing_input("test"), [*artifact.description.features, artifact.description.label])
-        statistics = evaluate(artifact, test)
+        statistics = evaluate(artifact, handler, test)
     target = paths.processing_output("evaluation") / "evaluation.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
@@ -50,23 +57,55 @@ def unpack_model(source: Path, target: Path) -> Path:
     return target
 
 
-def evaluate(artifact: Artifact, test: pl.DataFrame) -> dict[str, Any]:
-    """The statistics of the model on `test`, with what the model's own `evaluate.evaluate` adds to them."""
-    features, label = list(artifact.description.features), artifact.description.label
-    if test[label].null_count():
-        raise JobError(f"the test data has {test[label].null_count()} rows without the label {label!r}")
-    labels = test[label].cast(pl.Boolean).to_numpy()
-    matrix = np.ascontiguousarray(test.select(pl.col(features).cast(pl.Float32)).to_numpy())
-    scores = artifact.predict(matrix).astype(np.float64)
+def evaluate(artifact: Artifact, handler: InvocationHandler, test: pl.DataFrame) -> dict[str, Any]:
+    """The statistics of the model on `test`, with what the model's own `evaluate.evaluate` adds to them.
+
+    Raises JobError for labels that aren't 0 and 1 (both of them), and for predictions that aren't probabilities.
+    """
+    labels = binary_labels(test[artifact.description.label])
+    scores = predict(handler, test.select(pl.col(artifact.description.features).cast(pl.Float32)))
+    if len(scores) != len(labels) or not ((scores >= 0) & (scores <= 1)).all():
+        raise JobError(
+            f"the model must give a probability for each of the {len(labels)} test rows, "
+            f"it gave {len(scores)} numbers from {scores.min(initial=np.inf)} to {scores.max(initial=-np.inf)}"
+        )
     metrics = binary_classification_metrics(labels, scores)
-    if metrics["auc"]["value"] == "NaN":
-        raise JobError(f"the test data has one class only: the label {label!r} is always {bool(labels[0])}")
     dataset: dict[str, Any] = {"item_count": test.height, "positive_share": float(labels.mean())}
     days = day_range(test)
     if days is not None:
         dataset |= {"first_day": str(days[0]), "last_day": str(days[1])}
     metrics |= _own_metrics(artifact, test.with_columns(pl.Series("prediction", scores)))
     return {"version": 0.0, "dataset": dataset, "binary_classification_metrics": metrics}
+
+
+def binary_labels(column: pl.Series) -> Labels:
+    """The labels as booleans; raises JobError when one is missing or neither 0 nor 1, or when all are the same."""
+    if column.null_count():
+        raise JobError(f"the test data has {column.null_count()} rows without the label {column.name!r}")
+    values = column.unique().sort().to_list()
+    if any(value not in (0, 1) for value in values):
+        raise JobError(f"the label {column.name!r} must be 0 or 1, the test data has {values[:5]}")
+    if len(values) < 2:
+        raise JobError(f"the test data has one class only: the label {column.name!r} is always {values[0]}")
+    labels: Labels = column.cast(pl.Boolean).to_numpy()
+    return labels
+
+
+def predict(handler: InvocationHandler, features: pl.DataFrame) -> Floats:
+    """A prediction for each row; a model with its own inference functions is asked as an endpoint would ask it."""
+    if not handler.has_own_steps:
+        matrix = np.ascontiguousarray(features.to_numpy())
+        return np.asarray(handler.predict(matrix), dtype=np.float64)
+    values: list[float] = []
+    for part in features.iter_slices(REQUEST_ROWS):
+        try:
+            answer, _ = handler.answer(part.write_csv(include_header=False).encode(), CSV, CSV)
+            values += [float(line.partition(",")[0]) for line in answer.decode().splitlines()]
+        except (RequestError, ValueError) as error:
+            raise JobError(
+                f"the model's inference functions must answer {CSV} with a number per row: {error}"
+            ) from error
+    return np.array(values, dtype=np.float64)
 
 
 def _own_metrics(artifact: Artifact, test: pl.DataFrame) -> dict[str, Any]:

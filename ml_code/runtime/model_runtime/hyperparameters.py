@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -23,6 +24,8 @@ def read_hyperparameters(file: Path) -> dict[str, str]:
         values = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JobError(f"{file} is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise JobError(f"{file} must hold a JSON object, got {json.dumps(values)[:80]}")
     return {key: str(value) for key, value in values.items() if not key.startswith(RESERVED_PREFIXES)}
 
 
@@ -52,18 +55,16 @@ def parse_hyperparameters(code: ModelCode, given: Mapping[str, str]) -> Any:
 
 def _typed(name: str, text: str, expected: type) -> object:
     value = _json_or_text(text)
-    if expected is float and type(value) is int:
-        return float(value)
-    if expected is int and isinstance(value, float) and value.is_integer():
-        return int(value)
     if expected is str:
         return value if isinstance(value, str) else text
     if isinstance(value, str):  # the SageMaker SDK writes a number as a JSON string
         value = _json_or_text(value)
-        if expected is float and type(value) is int:
-            return float(value)
-    if type(value) is not expected:
-        raise JobError(f"hyperparameter {name!r} must be {expected.__name__}, got {text!r}")
+    if expected is float and type(value) is int:
+        return float(value)
+    if expected is int and type(value) is float and value.is_integer():
+        return int(value)
+    if type(value) is not expected or (type(value) is float and not math.isfinite(value)):
+        raise JobError(f"hyperparameter {name!r} must be {getattr(expected, '__name__', expected)}, got {text!r}")
     return value
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -75,6 +77,7 @@ def _unpacked(directory: Path) -> Path:
         names = ", ".join(path.name for path in archives)
         raise JobError(f"{directory} must hold one zip file with the model's code, found {names}")
     target = Path(tempfile.mkdtemp(prefix="model-code-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
     try:
         with zipfile.ZipFile(archives[0]) as archive:
             archive.extractall(target)

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 
@@ -17,8 +18,6 @@ from model_runtime.datasets import DAY, check_columns, day_range, parquet_files
 from model_runtime.errors import JobError
 from model_runtime.model_code import load_model_code
 from model_runtime.paths import ContainerPaths
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,7 @@ class Split:
 
 def parse_arguments(argv: Sequence[str]) -> Split:
     """Read the command line; raises JobError for values that aren't days or numbers."""
-    parser = argparse.ArgumentParser(prog="prepare", exit_on_error=False)
+    parser = argparse.ArgumentParser(prog="prepare", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--first-day", default="earliest")
     parser.add_argument("--last-day", default="latest")
     parser.add_argument("--test-days", default="30")
@@ -72,50 +71,76 @@ def _count(name: str, text: str) -> int:
         raise JobError(f"{name} must be a whole number of days, got {text!r}") from None
 
 
-def split_days(rows: pl.DataFrame, split: Split) -> dict[str, pl.DataFrame]:
-    """Cut labelled rows by their column `day`; raises JobError, naming the days, when a part would be empty."""
-    there = day_range(rows)
-    if there is None:
-        raise JobError("no row of the days asked for has a label: there is nothing to learn from")
-    first, last = split.first_day or there[0], split.last_day or there[1]
+def split_days(days: tuple[date, date], split: Split) -> dict[str, tuple[date, date]]:
+    """The first and last day of each part, given the first and last day that there is data for.
+
+    The first day of `train` lies after its last one when too few days are left for it.
+    """
+    first, last = split.first_day or days[0], split.last_day or days[1]
     test_from = last - timedelta(days=split.test_days - 1)
     validation_from = test_from - timedelta(days=split.validation_days)
-    bounds = {
+    return {
         "train": (first, validation_from - timedelta(days=1)),
-        "validation": (validation_from, test_from - timedelta(days=1)),
-        "test": (test_from, last),
+        "validation": (max(first, validation_from), test_from - timedelta(days=1)),
+        "test": (max(first, test_from), last),
     }
-    parts = {}
-    for name, (begin, end) in bounds.items():
-        parts[name] = rows.filter(pl.col(DAY).is_between(max(begin, first), end)) if begin <= end else rows.clear()
-        if parts[name].is_empty():
-            raise JobError(
-                f"the {name} split is empty: {begin} to {end} has no labelled row. There are labelled rows from "
-                f"{there[0]} to {there[1]}; {split.test_days} test days and {split.validation_days} validation days "
-                "are held out of the days asked for"
-            )
-    return parts
 
 
-def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
-    """Write `processing/output/{train,validation,test}/part.parquet` from `processing/input/features`."""
-    split = parse_arguments(argv)
-    code = load_model_code(paths.processing_input("code"))
-    files = parquet_files(paths.processing_input("features"))
-    check_columns(files, [*code.features, code.label, DAY])
-    rows = (
+def labelled_rows(directory: Path, required: Sequence[str], label: str, split: Split) -> pl.LazyFrame:
+    """The labelled rows of the days asked for, not read yet; files in the folders of other days are not even opened.
+
+    Raises JobError when there is no file for these days, or when one of them misses a required column.
+    """
+    files = [file for file in parquet_files(directory) if _may_hold(file, split)]
+    if not files:
+        raise JobError(
+            f"no data: {directory} holds nothing from {split.first_day or 'the first day'} "
+            f"to {split.last_day or 'the last'}"
+        )
+    check_columns(files, required)
+    return (
         pl.scan_parquet(files, hive_partitioning=True, extra_columns="ignore")
         .filter(pl.col(DAY) >= split.first_day if split.first_day else True)
         .filter(pl.col(DAY) <= split.last_day if split.last_day else True)
-        .drop_nulls(code.label)
-        # Spark leaves rows in any order; the same rows must always train the same model.
-        .sort(DAY, *code.features, code.label)
-        .collect()
+        .drop_nulls(label)
     )
-    for name, part in split_days(rows, split).items():
+
+
+def _may_hold(file: Path, split: Split) -> bool:
+    """Whether a file may hold rows of the days asked for, by the folder `day=YYYY-MM-DD` that it lies in."""
+    name = next((part.removeprefix("day=") for part in file.parts if part.startswith("day=")), None)
+    if name is None:
+        return True
+    try:
+        day = date.fromisoformat(name)
+    except ValueError:
+        raise JobError(f"{file}: its folder isn't named after a day") from None
+    return (split.first_day or day) <= day <= (split.last_day or day)
+
+
+def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
+    """Write `processing/output/{train,validation,test}/part.parquet` from `processing/input/features`.
+
+    Raises JobError, naming the days, when a part would be empty. One part is in memory at a time.
+    """
+    split = parse_arguments(argv)
+    code = load_model_code(paths.processing_input("code"))
+    required = [*code.features, code.label, DAY]
+    rows = labelled_rows(paths.processing_input("features"), required, code.label, split)
+    there = day_range(rows.select(DAY).collect())
+    if there is None:
+        raise JobError("no row of the days asked for has a label: there is nothing to learn from")
+    for name, (first, last) in split_days(there, split).items():
+        # Spark leaves rows in any order; the same rows must always train the same model.
+        part = rows.filter(pl.col(DAY).is_between(first, last)).sort(DAY, *code.features, code.label).collect()
+        if part.is_empty():
+            raise JobError(
+                f"the {name} split is empty: {first} to {last} has no labelled row. There are labelled rows from "
+                f"{there[0]} to {there[1]}; {split.test_days} test days and {split.validation_days} validation days "
+                "are held out of the days asked for"
+            )
         directory = paths.processing_output(name)
         directory.mkdir(parents=True, exist_ok=True)
         part.write_parquet(directory / "part.parquet")
-        first, last = day_range(part) or (None, None)
         share = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()
         print(f"{name}: {part.height} rows, {first} to {last}, {share:.3f} positive", flush=True)

@@ -47,11 +47,11 @@ def main(paths: ContainerPaths) -> None:
 
 
 def fit(code: ModelCode, train: pl.DataFrame, validation: pl.DataFrame, hyperparameters: Any) -> xgb.Booster:
-    """Call the model's `train.fit`; raises JobError with the cause when it raises or returns no booster."""
+    """Call the model's `train.fit`; raises JobError with the cause when it raises, exits or returns no booster."""
     function = code.function("train", "fit")
     try:
         booster = function(train, validation, hyperparameters)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise JobError(f"{code.name}.train.fit raised {type(error).__name__}: {error}") from error
     if not isinstance(booster, xgb.Booster):
         raise JobError(f"{code.name}.train.fit must return an xgboost.Booster, got {type(booster).__name__}")

@@ -16,7 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MEBIBYTE = 1024 * 1024
-# Above this size a request is answered in a thread, so that /ping and short requests don't wait for it.
+# Above this size, or with a model's own functions, a request is answered in a thread, so that /ping and short
+# requests don't wait for it.
 LONG_BODY_BYTES = 16 * 1024
 
 
@@ -53,7 +54,7 @@ class Application:
             accept = headers.get(b"accept", "")
             if accept.strip() in ("", "*/*"):
                 accept = self._default_accept
-            if len(body) <= LONG_BODY_BYTES:
+            if len(body) <= LONG_BODY_BYTES and not self._handler.has_own_steps:
                 answer, media_type = self._handler.answer(body, content_type, accept)
             else:
                 answer, media_type = await asyncio.to_thread(self._handler.answer, body, content_type, accept)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from model_runtime.artifact import Matrix
 from model_runtime.serving.errors import RequestError
@@ -24,6 +25,7 @@ CSV = "text/csv"
 JSON = "application/json"
 TYPES = (CSV, JSON)
 MISSING = math.nan
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class RowReader:
     def _csv_rows(self, text: str) -> list[list[float]]:
         records: Sequence[Sequence[str]]
         if '"' in text:
-            records = [record for record in csv.reader(io.StringIO(text)) if record]
+            try:
+                records = [record for record in csv.reader(io.StringIO(text), strict=True) if record]
+            except csv.Error as error:
+                raise RequestError(400, f"the body is not CSV: {error}") from error
         else:
             records = [line.split(",") for line in text.splitlines() if line.strip()]
         return [self._csv_row(number, record) for number, record in enumerate(records, 1)]
@@ -61,11 +66,11 @@ class RowReader:
         row = []
         for name, text in zip(self.features, record, strict=True):
             try:
-                value = float(text)
+                value = _number(text)
             except ValueError:
                 value = self._text_value(number, name, text)
-            if value - value != 0 and not math.isnan(value):
-                raise RequestError(400, f"row {number}, {name}: {text!r} is not a finite number")
+            if not (-LARGEST <= value <= LARGEST or math.isnan(value)):
+                raise RequestError(400, f"row {number}, {name}: {text!r} is not a finite 32-bit number")
             row.append(value)
         return row
 
@@ -115,8 +120,8 @@ class RowReader:
             return MISSING
         if isinstance(value, str):
             return self._text_value(number, name, value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-            raise RequestError(400, f"row {number}, {name}: {json.dumps(value)[:80]} is not a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
+            raise RequestError(400, f"row {number}, {name}: {json.dumps(value)[:80]} is not a finite 32-bit number")
         return float(value)
 
     def _nearest(self, name: str) -> str:
@@ -124,11 +129,10 @@ class RowReader:
         return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+def _number(text: str) -> float:
+    if "_" in text:  # Python reads 1_000 as a number, no one else does
+        raise ValueError(text)
+    return float(text)
 
 
 def media_type_of(content_type: str) -> str:
@@ -172,9 +176,17 @@ def _preference(part: str) -> tuple[str, float]:
     return media_type, 1.0
 
 
-def write_predictions(predictions: Matrix, media_type: str) -> bytes:
-    """One value per row: lines of CSV, or `{"predictions": [...]}`; nine digits tell any two 32-bit floats apart."""
-    values = [f"{value:.9g}" for value in predictions.tolist()]
+def write_predictions(predictions: npt.ArrayLike, media_type: str) -> bytes:
+    """One value per row: lines of CSV, or `{"predictions": [...]}`; nine digits tell any two 32-bit floats apart.
+
+    Raises ValueError for anything but one finite number per row.
+    """
+    values = np.asarray(predictions)
+    if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise ValueError(
+            f"predictions must be one finite number per row, got {values.dtype} {values.shape} {values!r:.80}"
+        )
+    texts = [f"{value:.9g}" for value in values.tolist()]
     if media_type == CSV:
-        return ("\n".join(values) + "\n").encode()
-    return f'{{"predictions": [{", ".join(values)}]}}'.encode()
+        return ("\n".join(texts) + "\n").encode()
+    return f'{{"predictions": [{", ".join(texts)}]}}'.encode()

@@ -13,21 +13,47 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from model_runtime.artifact import Artifact, load_artifact
+import numpy as np
+import xgboost as xgb
+
+from model_runtime.artifact import Artifact, Matrix, load_artifact
 from model_runtime.errors import JobError
-from model_runtime.serving.content import RowReader, choose_type, write_predictions
+from model_runtime.serving.content import TYPES, RowReader, choose_type, media_type_of, write_predictions
 from model_runtime.serving.errors import RequestError
 
 Step = Callable[..., Any]
-TEXT_TYPES = ("text/csv", "application/json")
+
+# Up to so many rows one thread answers sooner than several that have to be woken.
+SHORT_ROWS = 128
+
+
+class BoosterPredictor:
+    """Predictions of a booster, from any thread; `rows` has the shape (n, number of features), NaN for missing."""
+
+    def __init__(self, booster: xgb.Booster) -> None:
+        self._booster = booster
+        self._single_threaded = booster.copy()
+        self._single_threaded.set_param({"nthread": 1})
+        # A booster configures itself at its first prediction: not while a client waits, and not from two threads.
+        nothing: Matrix = np.full((1, booster.num_features()), np.nan, dtype=np.float32)
+        for each in (self._booster, self._single_threaded):
+            each.inplace_predict(nothing, validate_features=False)
+
+    def __call__(self, rows: Matrix) -> Matrix:
+        """One probability (or value) per row."""
+        booster = self._single_threaded if len(rows) <= SHORT_ROWS else self._booster
+        result: Matrix = booster.inplace_predict(rows, validate_features=False)
+        return result
 
 
 class InvocationHandler:
-    """A loaded model that answers request bodies; safe to use from several threads."""
+    """A loaded model that answers request bodies; safe to use from several threads.
+
+    `has_own_steps` says whether the model's own functions take part in an answer.
+    """
 
     def __init__(self, artifact: Artifact, model_directory: Path) -> None:
         module = artifact.code.optional_module("inference")
-        self._artifact = artifact
         self._reader = RowReader(artifact.description.features, artifact.code.encoders)
         self._context = {"model_dir": str(model_directory), "model": artifact.description.model}
         self._transform = self._own_step(module, "transform_fn", 4)
@@ -40,7 +66,10 @@ class InvocationHandler:
                 "and output_fn: define it or them"
             )
         load = self._own_step(module, "model_fn", 1)
+        self.has_own_steps = any((self._transform, self._input, self._predict, self._output, load))
         self._model = artifact.booster if load is None else load(str(model_directory))
+        is_booster = isinstance(self._model, xgb.Booster)
+        self._default_predict: Step = BoosterPredictor(self._model) if is_booster else self._predict_with_model
 
     @classmethod
     def load(cls, model_directory: Path) -> InvocationHandler:
@@ -51,7 +80,7 @@ class InvocationHandler:
         """The response's body and content type; raises RequestError for what the client has to mend."""
         if self._transform is not None:
             result = self._transform(self._model, _as_sent(body, content_type), content_type, accept)
-            return _body_and_type(result, accept, content_type)
+            return _body_and_type("transform_fn", result, accept, content_type)
         data = (
             self._reader.read(body, content_type)
             if self._input is None
@@ -59,11 +88,15 @@ class InvocationHandler:
         )
         if self._output is None:
             media_type = choose_type(accept, content_type)
-            return write_predictions(self._predictions(data), media_type), media_type
-        return _body_and_type(self._output(self._predictions(data), accept), accept, content_type)
+            return write_predictions(self.predict(data), media_type), media_type
+        return _body_and_type("output_fn", self._output(self.predict(data), accept), accept, content_type)
 
-    def _predictions(self, data: Any) -> Any:
-        return self._artifact.predict(data) if self._predict is None else self._predict(data, self._model)
+    def predict(self, data: Any) -> Any:
+        """The predictions for what `input_fn` returns; without one of its own, for a matrix of features."""
+        return self._default_predict(data) if self._predict is None else self._predict(data, self._model)
+
+    def _predict_with_model(self, data: Any) -> Any:
+        return self._model.predict(data)
 
     def _own_step(self, module: ModuleType | None, name: str, arguments: int) -> Step | None:
         function = getattr(module, name, None)
@@ -78,7 +111,7 @@ class InvocationHandler:
 
 
 def _as_sent(body: bytes, content_type: str) -> str | bytes:
-    if content_type.partition(";")[0].strip().lower() not in TEXT_TYPES:
+    if media_type_of(content_type) not in TYPES:
         return body
     try:
         return body.decode("utf-8")
@@ -86,6 +119,10 @@ def _as_sent(body: bytes, content_type: str) -> str | bytes:
         raise RequestError(400, f"the body is not UTF-8: {error}") from error
 
 
-def _body_and_type(result: Any, accept: str, content_type: str) -> tuple[bytes, str]:
-    body, media_type = result if isinstance(result, tuple) else (result, accept if "/" in accept else content_type)
-    return (body.encode() if isinstance(body, str) else bytes(body)), media_type
+def _body_and_type(function: str, result: Any, accept: str, content_type: str) -> tuple[bytes, str]:
+    """What `output_fn` or `transform_fn` returned: a body, or a pair of a body and its content type."""
+    first = media_type_of(accept.partition(",")[0])
+    body, media_type = result if isinstance(result, tuple) else (result, content_type if "*" in first else first)
+    if not isinstance(body, str | bytes):
+        raise TypeError(f"{function} must return text or bytes, or one of them and a content type, got {body!r:.80}")
+    return (body.encode() if isinstance(body, str) else body), media_type or content_type

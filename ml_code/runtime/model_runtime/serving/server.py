@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from model_runtime.serving.handler import InvocationHandler
 
 # SageMaker kills a container 30 seconds after SIGTERM.
 DRAIN_SECONDS = 25
+# Longer than a caller's pool keeps an idle connection, so that none is closed under a request.
+KEEP_ALIVE_SECONDS = 75
 
 
 @dataclass(frozen=True)
@@ -54,22 +58,26 @@ def main(paths: ContainerPaths) -> None:
     application = Application(handler, settings.max_body_bytes, settings.default_accept)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn raises the signal again once it has drained
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no collection has to look at it while a client waits
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            host=settings.host,
-            port=settings.port,
+            ws="none",
             lifespan="off",
             access_log=False,
             log_level="warning",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             server_header=False,
         )
     )
+    try:
+        listener = socket.create_server((settings.host, settings.port))
+    except OSError as error:
+        raise JobError(f"can't listen on {settings.host}:{settings.port}: {error.strerror}") from error
     print(f"serving on {settings.host}:{settings.port}", flush=True)
-    server.run()
-    if not server.started:
-        raise JobError(f"can't listen on {settings.host}:{settings.port}")
+    server.run(sockets=[listener])
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
