@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -17,8 +18,7 @@ from local_aws.service import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 5055
-# the containers of these repositories run with this environment's interpreter: it is pinned by the same lock file
-IMAGES = {"mlops-runtime-*": Image(sys.executable, ("python3", "-m", "model_runtime"))}
+RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 
 app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -30,15 +30,21 @@ def state_dir(port: int) -> Path:
     return ROOT / ".local_aws" / str(port)
 
 
+def images(root: Path = ROOT) -> dict[str, Image]:
+    """Return how the runtime image of every environment runs here: with this interpreter, of the same lock file."""
+    platform = yaml.safe_load((root / "config" / "platform.yaml").read_text())
+    return {f"{platform['name']}-runtime": RUNTIME}
+
+
 def ensure_running(port: int) -> dict[str, Any]:
     """Return the status of the local AWS on this port; start it if none is running."""
-    return process.status(state_dir(port)) or process.start(port, state_dir(port), IMAGES)
+    return process.status(state_dir(port)) or process.start(port, state_dir(port), images())
 
 
 @app.command()
 def start(port: Port = DEFAULT_PORT) -> None:
     """Start the local AWS in the background."""
-    found = process.start(port, state_dir(port), IMAGES)
+    found = process.start(port, state_dir(port), images())
     console.print(f"local AWS at [bold]{found['endpoint_url']}[/] (process {found['pid']})")
     console.print(f'point any AWS tool at it:  eval "$(mlops local env --port {port})"', markup=False)
 
