@@ -5,6 +5,7 @@ A command that fails leaves its reason where SageMaker looks for it, its traceba
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from model_runtime.paths import ContainerPaths
 
 COMMANDS = ("prepare", "train", "evaluate", "serve")
 REASON_CHARACTERS = 1024
+STOPPED = 128 + signal.SIGTERM
 
 
 def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
@@ -54,10 +56,15 @@ def reason_files(command: str, paths: ContainerPaths) -> tuple[Path, ...]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
+    # A container's first process ignores SIGTERM unless it has a handler: a stopped job would run until it is killed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     paths = ContainerPaths.from_environment()
     command = argv[0] if argv else ""
     try:
         run(command, argv[1:], paths)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr, flush=True)
+        return STOPPED
     except Exception as error:
         traceback.print_exc()
         reason = reason_of(error)
