@@ -84,8 +84,9 @@ def validate(shape: Shape, value: Any) -> None:
 def serialise(shape: Shape, value: Any) -> Any:
     """Return a value as JSON 1.1 writes it: timestamps in seconds, unknown and absent members left out."""
     if shape.type_name == "structure":
-        members = shape.members
-        return {name: serialise(member, value[name]) for name, member in members.items() if value.get(name) is not None}
+        # each member is read once: records change while they are written
+        found = ((name, member, value.get(name)) for name, member in shape.members.items())
+        return {name: serialise(member, item) for name, member, item in found if item is not None}
     if shape.type_name == "list":
         return [serialise(shape.member, item) for item in value]
     if shape.type_name == "map":

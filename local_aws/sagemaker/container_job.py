@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
 import threading
 import time
@@ -20,6 +21,8 @@ from local_aws.jobs.s3_files import S3Uri, download, list_files
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
 from local_aws.service import Image
 
+_log = logging.getLogger(__name__)
+
 FAILURE_LENGTH = 1024
 CLOSE_GRACE_SECONDS = 2.0
 OPT_ML = PurePosixPath("/opt/ml")
@@ -32,8 +35,9 @@ class JobFailure(Exception):
 class ContainerJob(threading.Thread, ABC):
     """A job that runs one container as a subprocess in a thread of its own.
 
-    `record` is what the Describe operation returns and changes as the job goes on. `finished` is set after the last
-    change. The container sees `<job directory>/opt/ml` as its /opt/ml through SAGEMAKER_BASE_DIR.
+    `record` is what the Describe operation returns; it changes as the job goes on, under a lock, since a stop comes
+    from another thread. `finished` is set after the last change. The container sees `<job directory>/opt/ml` as its
+    /opt/ml through SAGEMAKER_BASE_DIR.
     """
 
     kind: ClassVar[str]
@@ -50,6 +54,7 @@ class ContainerJob(threading.Thread, ABC):
         self.finished = threading.Event()
         self._workspace = workspace
         self._directory = workspace.job_directory(self.kind, self.name_)
+        self._lock = threading.RLock()
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
         self._log: LogStream | None = None
@@ -60,12 +65,15 @@ class ContainerJob(threading.Thread, ABC):
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Ask the job to stop: SIGTERM, later SIGKILL. Returns when the process has ended."""
-        if self.finished.is_set():
-            return
-        self._stop_requested.set()
-        self._transition("Stopping")
-        if self._process is not None:
-            self._process.stop(grace_seconds)
+        with self._lock:
+            if self.status not in ("InProgress", "Stopping"):
+                return
+            if not self._stop_requested.is_set():
+                self._transition("Stopping")
+                self._stop_requested.set()
+            process = self._process
+        if process is not None:
+            process.stop(grace_seconds)
 
     def run(self) -> None:
         """Run the job to its end; whatever happens is in the record."""
@@ -79,19 +87,24 @@ class ContainerJob(threading.Thread, ABC):
             full = error.errno == errno.ENOSPC
             reason = f"ClientError: No space left on the disk: {error}" if full else f"InternalServerError: {error}"
         except Exception as error:
+            _log.exception("the %s job %s broke", self.kind, self.name_)
             status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
         if self._log is not None:
             if reason:
                 self._log.write(reason)
             self._log.close()
-        if reason:
-            self.record["FailureReason"] = reason[:FAILURE_LENGTH]
-        self._finish(status)
-        if status == "Completed":
-            # what failed or was stopped stays, to be looked at
-            shutil.rmtree(self._directory / "opt", ignore_errors=True)
-        self._announce()
-        self.finished.set()
+        try:
+            with self._lock:
+                if reason:
+                    self.record["FailureReason"] = reason[:FAILURE_LENGTH]
+                self._finish(status)
+                self._announce()
+            if status == "Completed":
+                # what failed or was stopped stays, to be looked at
+                shutil.rmtree(self._directory, ignore_errors=True)
+        finally:
+            self._process = self._log = None
+            self.finished.set()
 
     @abstractmethod
     def _command(self, image: Image) -> list[str]:
@@ -113,6 +126,16 @@ class ContainerJob(threading.Thread, ABC):
     def _environment(self) -> Mapping[str, str]:
         """Return the variables of this job."""
 
+    def _enter(self, phase: str) -> None:
+        """Go on to a phase, unless the job is stopping."""
+        with self._lock:
+            if not self._stop_requested.is_set():
+                self._transition(phase)
+
+    def _note(self, **members: Any) -> None:
+        with self._lock:
+            self.record.update(members)
+
     def _transition(self, phase: str) -> None:
         """Note the phase that the job enters: Downloading, Training, Uploading or Stopping."""
         self.record["LastModifiedTime"] = now()
@@ -131,16 +154,15 @@ class ContainerJob(threading.Thread, ABC):
         self._path(OPT_ML).mkdir(parents=True)
         stream = f"{self.name_}/algo-1-{int(time.time())}"
         self._log = LogStream(self._client("logs"), self.log_group, stream)
-        self._transition("Downloading")
+        self._enter("Downloading")
         self._prepare()
         if self._stop_requested.is_set():
             return "Stopped"
-        self._transition("Training")
+        self._enter("Training")
         outcome = self._run_container(command)
         if outcome.ended_by == "exit" and outcome.exit_code != 0:
             raise JobFailure(self._container_failure(outcome))
-        if not self._stop_requested.is_set():
-            self._transition("Uploading")
+        self._enter("Uploading")
         self._upload(outcome)
         return "Completed" if outcome.ended_by == "exit" else self._interrupted(outcome)
 
@@ -155,18 +177,17 @@ class ContainerJob(threading.Thread, ABC):
             self._environment(),
             {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(self._made(OPT_ML.parent / "tmp"))},
         )
-        self.record[f"{self.kind.capitalize()}StartTime"] = now()
+        self._note(**{f"{self.kind.capitalize()}StartTime": now()})
         try:
-            self._process = JobProcess(
-                command, directory=self._path(OPT_ML), environment=environment, stdout=self._take_line
-            )
+            process = JobProcess(command, directory=self._path(OPT_ML), environment=environment, stdout=self._take_line)
         except OSError as error:
             raise JobFailure(f"ClientError: the container can't be started: {error}") from error
-        if self._stop_requested.is_set():
-            self._process.stop()
-        limit = self.record["StoppingCondition"]["MaxRuntimeInSeconds"]
-        outcome = self._process.wait(limit)
-        self.record[f"{self.kind.capitalize()}EndTime"] = now()
+        with self._lock:
+            self._process, stopping = process, self._stop_requested.is_set()
+        if stopping:
+            process.stop()
+        outcome = process.wait(self.record["StoppingCondition"]["MaxRuntimeInSeconds"])
+        self._note(**{f"{self.kind.capitalize()}EndTime": now()})
         return outcome
 
     def _take_line(self, line: str) -> None:

@@ -24,6 +24,7 @@ class JobOperations(Generic[Job]):
         self._type = job_type
         self._word = word
         self._jobs: dict[str, Job] = {}
+        self._closed = False
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations by their names in the API."""
@@ -38,6 +39,8 @@ class JobOperations(Generic[Job]):
         """Start a job; ApiError(ResourceInUse) when the name is taken."""
         name = request[self._type.name_member]
         with self._workspace.lock:
+            if self._closed:
+                raise ApiError("ServiceUnavailable", "the local AWS is stopping", 503)
             if name in self._jobs:
                 raise ApiError(
                     "ResourceInUse",
@@ -46,9 +49,9 @@ class JobOperations(Generic[Job]):
                     f"({self._jobs[name].record[self._type.arn_member]})",
                 )
             job = self._type(self._workspace, self._new_record(request))
+            self._workspace.tag(job.record[self._type.arn_member], request.get("Tags", []))
             self._jobs[name] = job
-        self._workspace.tag(job.record[self._type.arn_member], request.get("Tags", []))
-        job.start()
+            job.start()
         return job
 
     def job(self, name: str) -> Job:
@@ -61,6 +64,7 @@ class JobOperations(Generic[Job]):
     def close(self) -> None:
         """Stop every job, and wait until none runs."""
         with self._workspace.lock:
+            self._closed = True
             running = [job for job in self._jobs.values() if not job.finished.is_set()]
         stoppers = [threading.Thread(target=job.stop, args=(CLOSE_GRACE_SECONDS,)) for job in running]
         for stopper in stoppers:
@@ -97,7 +101,7 @@ class JobOperations(Generic[Job]):
 
     def _stop(self, request: Record) -> dict[str, Any]:
         job = self.job(request[self._type.name_member])
-        if job.finished.is_set():
+        if job.status not in ("InProgress", "Stopping"):
             raise ApiError(
                 "ValidationException",
                 f"The request was rejected because the {self._type.kind} job is in status {job.status}.",

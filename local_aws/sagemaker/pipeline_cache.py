@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from local_aws.sagemaker.pipeline_definition import Step
-from local_aws.sagemaker.pipeline_expressions import ExpressionError, Scope
+from local_aws.sagemaker.pipeline_expressions import Scope
 from local_aws.sagemaker.pipeline_steps import StepResult
 from local_aws.sagemaker.workspace import now, plain
 
@@ -26,7 +25,6 @@ KEY_MEMBERS = {
         "InputDataConfig",
     ),
 }
-_DURATION = re.compile(r"P?(?:(\d+)D)?(?:T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,36 +41,31 @@ class StepCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hits: dict[str, CacheHit] = {}
+        self._hits: dict[str, dict[str, CacheHit]] = {}
 
     def find(self, pipeline: str, step: Step, scope: Scope) -> CacheHit | None:
         """Return the newest result of a step with the same inputs, unless it is older than ExpireAfter."""
-        config = step.raw.get("CacheConfig") or {}
-        if not config.get("Enabled") or step.type not in KEY_MEMBERS:
+        if not step.cache.enabled or step.type not in KEY_MEMBERS:
             return None
+        key = _key(step, scope)
         with self._lock:
-            hit = self._hits.get(_key(pipeline, step, scope))
-        expire_after = config.get("ExpireAfter")
-        if hit is not None and expire_after and now() - hit.made > duration(expire_after):
-            return None
-        return hit
+            hit = self._hits.get(pipeline, {}).get(key)
+        limit = step.cache.expire_after
+        return None if hit is not None and limit is not None and now() - hit.made > limit else hit
 
     def keep(self, pipeline: str, step: Step, scope: Scope, result: StepResult, source: str) -> None:
         """Remember a result; steps without CacheConfig are remembered as well, as SageMaker does."""
         if step.type in KEY_MEMBERS:
+            key = _key(step, scope)
             with self._lock:
-                self._hits[_key(pipeline, step, scope)] = CacheHit(result, source, now())
+                self._hits.setdefault(pipeline, {})[key] = CacheHit(result, source, now())
+
+    def forget(self, pipeline: str) -> None:
+        """Drop the results of a deleted pipeline."""
+        with self._lock:
+            self._hits.pop(pipeline, None)
 
 
-def duration(text: str) -> timedelta:
-    """Read `P30D`, `T12H`, `30d` and the like."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found or not any(found.groups()):
-        raise ExpressionError(f"CacheConfig.ExpireAfter {text!r} is no duration such as P30D or T12H")
-    days, hours, minutes, seconds = (int(group or 0) for group in found.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def _key(pipeline: str, step: Step, scope: Scope) -> str:
+def _key(step: Step, scope: Scope) -> str:
     inputs = {name: scope.resolve(step.arguments[name]) for name in KEY_MEMBERS[step.type] if name in step.arguments}
-    return json.dumps([pipeline, step.name, step.type, plain(inputs)], sort_keys=True)
+    return json.dumps([step.name, step.type, plain(inputs)], sort_keys=True)

@@ -9,10 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.pipeline_checks import (
+    CREATE_OPERATIONS,
+    EXECUTION_PROPERTIES,
+    EXPERIMENT_PROPERTIES,
+    definition_problems,
+    property_problem,
+    step_problems,
+)
+from local_aws.sagemaker.pipeline_policies import CachePolicy, RetryPolicy, retry_policies
 
-STEP_TYPES = frozenset({"Processing", "Training", "Condition", "Fail", "RegisterModel", "Model"})
+STEP_TYPES = frozenset({*CREATE_OPERATIONS, "Condition", "Fail"})
 PARAMETER_TYPES = frozenset({"String", "Integer", "Float", "Boolean"})
 _STEP_REFERENCE = re.compile(r"^Steps\.([^.\[]+)")
+_STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
+_BRANCHES = ("IfSteps", "ElseSteps")
 _VERSION = "2020-12-01"
 
 
@@ -70,14 +81,20 @@ class Step:
     requires: frozenset[str] = frozenset()
     branch: tuple[str, bool] | None = None
     property_files: Mapping[str, PropertyFile] = field(default_factory=dict)
+    cache: CachePolicy = field(default_factory=CachePolicy)
+    retries: tuple[RetryPolicy, ...] = ()
 
 
 @dataclass(frozen=True)
 class PipelineDefinition:
-    """A valid definition: its parameters and all of its steps by name."""
+    """A valid definition: its parameters and all of its steps by name.
+
+    `experiment` holds the expressions of PipelineExperimentConfig, which references can read.
+    """
 
     parameters: Mapping[str, Parameter]
     steps: Mapping[str, Step]
+    experiment: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> PipelineDefinition:
@@ -88,11 +105,17 @@ class PipelineDefinition:
             raise invalid(f"it is not JSON: {error}") from error
         if not isinstance(raw, dict) or raw.get("Version") != _VERSION:
             raise invalid(f"Version must be {_VERSION!r}")
+        for problem in definition_problems(raw):
+            raise invalid(problem)
         parameters = [_parameter(item) for item in raw.get("Parameters") or []]
         steps = list(_steps(raw.get("Steps") or [], None))
         if not steps:
             raise invalid("it has no steps")
-        definition = cls({item.name: item for item in parameters}, {step.name: step for step in steps})
+        definition = cls(
+            {item.name: item for item in parameters},
+            {step.name: step for step in steps},
+            raw.get("PipelineExperimentConfig") or {},
+        )
         for kind, names in (("parameter", [p.name for p in parameters]), ("step", [step.name for step in steps])):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -119,15 +142,29 @@ class PipelineDefinition:
             for required in sorted(step.requires):
                 if required not in self.steps:
                     raise invalid(f"step {step.name!r} refers to the step {required!r}, which doesn't exist")
-            for path in references(step.raw if step.type != "Condition" else step.arguments.get("Conditions")):
-                kind, _, rest = path.partition(".")
-                if kind == "Parameters" and rest not in self.parameters:
-                    raise invalid(f"step {step.name!r} refers to the parameter {rest!r}, which doesn't exist")
-                if kind not in ("Parameters", "Steps", "Execution", "PipelineExperimentConfig"):
-                    raise invalid(f"step {step.name!r}: {path!r} is no reference")
-                found = re.fullmatch(r"Steps\.([^.\[]+)\.PropertyFiles\.(.+)", path)
-                if found and found.group(2) not in self.steps[found.group(1)].property_files:
-                    raise invalid(f"step {step.name!r} refers to {path!r}, a property file that isn't declared")
+            for path in references(step.arguments):
+                problem = self._reference_problem(path)
+                if problem:
+                    raise invalid(f"step {step.name!r} refers to {path!r}: {problem}")
+
+    def _reference_problem(self, path: str) -> str | None:
+        kind, _, rest = path.partition(".")
+        if kind == "Parameters":
+            return None if rest in self.parameters else "the parameter doesn't exist"
+        if kind == "Execution":
+            return None if rest in EXECUTION_PROPERTIES else "the execution has no such property here"
+        if kind == "PipelineExperimentConfig":
+            return None if rest in EXPERIMENT_PROPERTIES & self.experiment.keys() else "it isn't declared"
+        if kind != "Steps":
+            return "it is no reference"
+        found = re.fullmatch(r"([^.\[]+)\.(.+)", rest)
+        if found is None:
+            return "a step has to be followed by one of its properties"
+        name, members = found.groups()
+        if members.startswith("PropertyFiles."):
+            declared = self.steps[name].property_files
+            return None if members.partition(".")[2] in declared else "the property file isn't declared"
+        return property_problem(self.steps[name].type, members)
 
     def _check_order(self) -> None:
         done: set[str] = set()
@@ -165,32 +202,51 @@ def _parameter(raw: Mapping[str, Any]) -> Parameter:
         raise invalid(f"{name!r} is no name of a parameter")
     if kind not in PARAMETER_TYPES:
         raise invalid(f"parameter {name!r} has the unknown type {kind!r}")
+    unknown = sorted(set(raw) - {"Name", "Type", "DefaultValue", "EnumValues", "Description"})
+    if unknown:
+        raise invalid(f"parameter {name!r} has the unknown key {unknown[0]!r}")
     parameter = Parameter(name, kind, raw.get("DefaultValue"), tuple(raw.get("EnumValues") or ()))
     if parameter.default is not None:
-        parameter.parse(parameter.default)
+        try:
+            parameter.parse(parameter.default)
+        except ApiError as error:
+            raise invalid(f"the default of parameter {name!r} doesn't fit: {error.message}") from error
     return parameter
 
 
-def _steps(raw_steps: list[Any], branch: tuple[str, bool] | None) -> Iterator[Step]:
+def _steps(raw_steps: Any, branch: tuple[str, bool] | None) -> Iterator[Step]:
+    if not isinstance(raw_steps, list) or not all(isinstance(raw, Mapping) for raw in raw_steps):
+        raise invalid("a list of steps must be a list of objects")
     for raw in raw_steps:
-        name, kind, arguments = raw.get("Name"), raw.get("Type"), raw.get("Arguments")
-        if not isinstance(name, str) or not name:
-            raise invalid("a step has no name")
-        if kind not in STEP_TYPES:
-            known = ", ".join(sorted(STEP_TYPES))
-            raise invalid(f"step {name!r} has the type {kind!r}; the local AWS runs {known}")
-        if not isinstance(arguments, Mapping):
-            raise invalid(f"step {name!r} has no Arguments")
-        nested = ("IfSteps", "ElseSteps") if kind == "Condition" else ()
-        own = {key: value for key, value in arguments.items() if key not in nested}
-        requires = {found.group(1) for path in references(own) if (found := _STEP_REFERENCE.match(path))}
-        requires |= set(raw.get("DependsOn") or [])
-        if branch is not None:
-            requires.add(branch[0])
-        files = [
-            PropertyFile(item["PropertyFileName"], item["OutputName"], item["FilePath"])
-            for item in raw.get("PropertyFiles") or []
-        ]
-        yield Step(name, kind, own, raw, frozenset(requires), branch, {file.name: file for file in files})
-        for key in nested:
-            yield from _steps(arguments.get(key) or [], (name, key == "IfSteps"))
+        step = _step(raw, branch)
+        yield step
+        if step.type == "Condition":
+            for key in _BRANCHES:
+                yield from _steps(raw["Arguments"].get(key) or [], (step.name, key == "IfSteps"))
+
+
+def _step(raw: Mapping[str, Any], branch: tuple[str, bool] | None) -> Step:
+    name, kind, arguments = raw.get("Name"), raw.get("Type"), raw.get("Arguments")
+    if not isinstance(name, str) or not _STEP_NAME.fullmatch(name):
+        raise invalid(f"{name!r} is no name of a step")
+    if kind not in STEP_TYPES:
+        known = ", ".join(sorted(STEP_TYPES))
+        raise invalid(f"step {name!r} has the type {kind!r}; the local AWS runs {known}")
+    if not isinstance(arguments, Mapping):
+        raise invalid(f"step {name!r} has no Arguments")
+    try:
+        cache, retries = CachePolicy.parse(raw.get("CacheConfig")), retry_policies(raw.get("RetryPolicies"))
+    except ValueError as error:
+        raise invalid(f"step {name!r}: {error}") from error
+    for problem in step_problems(raw):
+        raise invalid(f"step {name!r}: {problem}")
+    own = {key: value for key, value in arguments.items() if kind != "Condition" or key not in _BRANCHES}
+    requires = {found.group(1) for path in references(own) if (found := _STEP_REFERENCE.match(path))}
+    requires |= set(raw.get("DependsOn") or [])
+    if branch is not None:
+        requires.add(branch[0])
+    files = [
+        PropertyFile(item["PropertyFileName"], item["OutputName"], item["FilePath"])
+        for item in raw.get("PropertyFiles") or []
+    ]
+    return Step(name, kind, own, raw, frozenset(requires), branch, {file.name: file for file in files}, cache, retries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
 from collections.abc import Mapping
@@ -14,11 +15,15 @@ from local_aws.jobs.s3_files import S3Uri
 from local_aws.sagemaker.pipeline_cache import StepCache
 from local_aws.sagemaker.pipeline_definition import PipelineDefinition, Step
 from local_aws.sagemaker.pipeline_expressions import ExpressionError, Scope, as_text
+from local_aws.sagemaker.pipeline_policies import INTERNAL_ERROR
 from local_aws.sagemaker.pipeline_steps import RunningStep, StepFailure, StepResult, StepRunners, StepStopped
 from local_aws.sagemaker.workspace import Record, Workspace, now
 
+_log = logging.getLogger(__name__)
 ENDED = frozenset({"Succeeded", "Failed", "Stopped"})
 MAX_PARALLEL_STEPS = 50
+FAILURE_LENGTH = 1300
+STEP_FAILURE_LENGTH = 1024
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 
@@ -26,8 +31,8 @@ STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 class PipelineExecution(threading.Thread):
     """Runs one execution in a thread, and each step in one of its own.
 
-    `record` is what DescribePipelineExecution returns, `step_records` what ListPipelineExecutionSteps lists: steps that
-    a condition left out never get a record. A failed step lets running ones finish and starts no others.
+    `record` is what DescribePipelineExecution returns. Steps that a condition left out never get a record. A failed
+    step lets running ones finish and starts no others. A lock guards all records: they change in several threads.
     """
 
     def __init__(
@@ -44,67 +49,100 @@ class PipelineExecution(threading.Thread):
         self.record = record
         self.definition = definition
         self.parameters = parameters
-        self.step_records: dict[str, Record] = {}
+        self._step_records: dict[str, Record] = {}
         self.finished = threading.Event()
         self._id = str(record["PipelineExecutionArn"]).rpartition("/")[2]
         super().__init__(name=f"pipeline-{self._id}", daemon=True)
         self._workspace = workspace
         self._runners = runners
         self._cache = cache
+        self._lock = threading.RLock()
         self._results: dict[str, StepResult] = {}
         self._skipped: set[str] = set()
+        self._failures: dict[str, str] = {}
         self._running: dict[str, RunningStep] = {}
         self._done: queue.Queue[tuple[Step, StepResult | Exception]] = queue.Queue()
         self._stop_requested = threading.Event()
         if earlier is not None:
             # a retry keeps what succeeded
             self._results = dict(earlier._results)
-            self.step_records = {name: earlier.step_records[name] for name in self._results}
+            self._step_records = {name: earlier._step_records[name] for name in self._results}
+        experiment = self._scope().resolve(definition.experiment)
+        if experiment:
+            record["PipelineExperimentConfig"] = experiment
 
     @property
     def status(self) -> str:
         return str(self.record["PipelineExecutionStatus"])
 
-    def stop(self) -> None:
+    def stop(self, grace_seconds: float | None = None) -> None:
         """Stop running jobs and start no more steps."""
-        if self.finished.is_set():
-            return
-        self._stop_requested.set()
-        self._set_status("Stopping")
-        for running in list(self._running.values()):
-            self._update(running.step.name, StepStatus="Stopping")
-            threading.Thread(target=running.stop, daemon=True).start()
+        with self._lock:
+            if self.status != "Executing":
+                return
+            self._stop_requested.set()
+            self._set_status("Stopping")
+            running = list(self._running.values())
+            for each in running:
+                self._update(each.step.name, StepStatus="Stopping")
+        for each in running:
+            threading.Thread(target=each.stop, args=(grace_seconds,), daemon=True).start()
+
+    def steps(self) -> list[Record]:
+        """Return the steps that were started, oldest first, as ListPipelineExecutionSteps shows them."""
+        with self._lock:
+            running = {name: {"Metadata": each.metadata or None} for name, each in self._running.items()}
+            return [{**record, **running.get(name, {})} for name, record in self._step_records.items()]
 
     def run(self) -> None:
         """Run every step that the conditions let through."""
-        self._set_status("Executing")
-        limit = self.record.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", MAX_PARALLEL_STEPS)
-        failures: dict[str, str] = {}
-        while True:
-            if not failures and not self._stop_requested.is_set():
-                self._skip_untaken()
-                for step in self._ready()[: max(limit - len(self._running), 0)]:
-                    self._start(step)
-            if not self._running:
-                break
-            step, outcome = self._done.get()
-            running = self._running.pop(step.name)
-            if isinstance(outcome, StepResult):
-                self._results[step.name] = outcome
-                self._end_step(step.name, "Succeeded", outcome.metadata)
-            elif isinstance(outcome, StepStopped):
-                self._end_step(step.name, "Stopped", running.metadata)
-            else:
-                failures[step.name] = str(outcome)
-                metadata = outcome.metadata if isinstance(outcome, StepFailure) else None
-                self._end_step(step.name, "Failed", metadata or running.metadata, str(outcome))
-        if failures:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-            self.record["FailureReason"] = f"Step failure: One or multiple steps failed: {reasons}"[:1300]
-            self._set_status("Failed")
-        else:
-            self._set_status("Stopped" if self._stop_requested.is_set() else "Succeeded")
+        try:
+            with self._lock:
+                if not self._stop_requested.is_set():
+                    self._set_status("Executing")
+            self._run_steps()
+            status, reason = self._outcome_of_steps()
+        except Exception as error:
+            _log.exception("the pipeline execution %s broke", self._id)
+            for running in list(self._running.values()):
+                running.stop()
+            status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
+        with self._lock:
+            if reason:
+                self.record["FailureReason"] = reason[:FAILURE_LENGTH]
+            self._set_status(status)
         self.finished.set()
+
+    def _run_steps(self) -> None:
+        limit = self.record.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", MAX_PARALLEL_STEPS)
+        while True:
+            with self._lock:
+                if not self._failures and not self._stop_requested.is_set():
+                    self._skip_untaken()
+                    for step in self._ready()[: max(limit - len(self._running), 0)]:
+                        self._start(step)
+                if not self._running:
+                    return
+            step, outcome = self._done.get()
+            with self._lock:
+                self._note_outcome(self._running.pop(step.name), outcome)
+
+    def _note_outcome(self, running: RunningStep, outcome: StepResult | Exception) -> None:
+        name = running.step.name
+        if isinstance(outcome, StepResult):
+            self._results[name] = outcome
+            self._end_step(name, "Succeeded", outcome.metadata)
+        elif isinstance(outcome, StepStopped):
+            self._end_step(name, "Stopped", running.metadata)
+        else:
+            self._failures[name] = str(outcome)
+            self._end_step(name, "Failed", running.metadata, str(outcome))
+
+    def _outcome_of_steps(self) -> tuple[str, str | None]:
+        if self._failures:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self._failures.items())
+            return "Failed", f"Step failure: One or multiple steps failed: {reasons}"
+        return ("Stopped" if self._stop_requested.is_set() else "Succeeded"), None
 
     def _skip_untaken(self) -> None:
         """Skip the branches that conditions didn't take, and all that waits for their steps."""
@@ -135,10 +173,10 @@ class PipelineExecution(threading.Thread):
             "StepDescription": step.raw.get("Description"),
             "StepStatus": "Executing",
             "StartTime": now(),
-            "AttemptCount": 0,
+            "AttemptCount": 1,
             "StepType": step.type,
         }
-        self.step_records[step.name] = record
+        self._step_records[step.name] = record
         self._announce_step(record)
         running = RunningStep(step, self._id, str(self.record["RoleArn"]), self._scope())
         self._running[step.name] = running
@@ -147,21 +185,39 @@ class PipelineExecution(threading.Thread):
     def _run_step(self, running: RunningStep) -> None:
         outcome: StepResult | Exception
         try:
-            arn = str(self.record["PipelineExecutionArn"])
-            hit = self._cache.find(str(self.record["PipelineArn"]), running.step, running.scope)
-            if hit is not None:
-                self._update(running.step.name, CacheHitResult={"SourcePipelineExecutionArn": hit.source})
-                outcome = hit.result
-            else:
-                outcome = self._runners.run(running)
-                self._cache.keep(str(self.record["PipelineArn"]), running.step, running.scope, outcome, arn)
+            outcome = self._result(running)
         except (StepFailure, StepStopped) as error:
             outcome = error
         except (ExpressionError, KeyError, ValueError) as error:
             outcome = StepFailure(f"ClientError: {error}")
         except Exception as error:
+            _log.exception("the step %s broke", running.step.name)
             outcome = StepFailure(f"InternalServerError: {type(error).__name__}: {error}")
         self._done.put((running.step, outcome))
+
+    def _result(self, running: RunningStep) -> StepResult:
+        step, pipeline = running.step, str(self.record["PipelineArn"])
+        hit = self._cache.find(pipeline, step, running.scope)
+        if hit is not None:
+            self._update(step.name, CacheHitResult={"SourcePipelineExecutionArn": hit.source})
+            return hit.result
+        result = self._tried(running)
+        self._cache.keep(pipeline, step, running.scope, result, str(self.record["PipelineExecutionArn"]))
+        return result
+
+    def _tried(self, running: RunningStep) -> StepResult:
+        """Run a step; again if its job failed by no fault of its own and it has a retry policy for that."""
+        pauses = next((p.pauses() for p in running.step.retries if INTERNAL_ERROR in p.exceptions), iter(()))
+        attempts = 1
+        while True:
+            try:
+                return self._runners.run(running)
+            except StepFailure as failure:
+                pause = next(pauses, None) if str(failure).startswith("InternalServerError") else None
+                if pause is None or self._stop_requested.wait(pause):
+                    raise
+            attempts += 1
+            self._update(running.step.name, AttemptCount=attempts)
 
     def _scope(self) -> Scope:
         record = self.record
@@ -174,7 +230,9 @@ class PipelineExecution(threading.Thread):
             "PipelineExecutionArn": record["PipelineExecutionArn"],
         }
         properties = {name: result.properties for name, result in self._results.items()}
-        return Scope(self.parameters, execution, properties, self._property_file, self._read_json)
+        return Scope(
+            self.parameters, execution, self.definition.experiment, properties, self._property_file, self._read_json
+        )
 
     def _property_file(self, reference: str) -> str:
         """Return the S3 URI of `Steps.<step>.PropertyFiles.<name>`."""
@@ -197,11 +255,13 @@ class PipelineExecution(threading.Thread):
             raise ExpressionError(f"the file {uri} is not JSON: {error}") from error
 
     def _end_step(self, name: str, status: str, metadata: Mapping[str, Any] | None, reason: str | None = None) -> None:
+        reason = reason[:STEP_FAILURE_LENGTH] if reason else None
         self._update(name, StepStatus=status, EndTime=now(), Metadata=metadata or None, FailureReason=reason)
-        self._announce_step(self.step_records[name])
+        self._announce_step(self._step_records[name])
 
     def _update(self, name: str, **members: Any) -> None:
-        self.step_records[name] = {**self.step_records[name], **members}
+        with self._lock:
+            self._step_records[name] = {**self._step_records[name], **members}
 
     def _set_status(self, status: str) -> None:
         self.record["PipelineExecutionStatus"] = status

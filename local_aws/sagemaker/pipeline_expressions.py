@@ -11,6 +11,8 @@ from typing import Any
 
 from botocore.model import Shape
 
+EXPRESSIONS = frozenset({"Get", "Std:Join", "Std:JsonGet"})
+COMPARISONS = frozenset({"Equals", "GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo"})
 # the member that names the entries of a list which property paths address as a map
 _ENTRY_NAMES = ("OutputName", "InputName", "ChannelName", "MetricName", "Name", "Key")
 _ACCESSOR = re.compile(r"([^.\[\]]+)|\[(?:'([^']*)'|\"([^\"]*)\"|(\d+))\]")
@@ -26,6 +28,7 @@ class Scope:
 
     parameters: Mapping[str, Any]
     execution: Mapping[str, Any]
+    experiment: Mapping[str, Any]
     steps: Mapping[str, Mapping[str, Any]]
     property_file: Callable[[str], str]
     read_json: Callable[[str], Any]
@@ -66,8 +69,6 @@ class Scope:
             "LessThan": left < right,
             "LessThanOrEqualTo": left <= right,
         }
-        if kind not in comparisons:
-            raise ExpressionError(f"conditions of the type {kind!r} aren't known")
         return comparisons[kind]
 
     def _get(self, path: str) -> Any:
@@ -76,6 +77,8 @@ class Scope:
             return self.parameters[rest]
         if kind == "Execution":
             return _member(self.execution, [rest], path)
+        if kind == "PipelineExperimentConfig":
+            return self.resolve(_member(self.experiment, [rest], path))
         if kind == "Steps":
             step, _, members = rest.partition(".")
             if step not in self.steps:
@@ -85,12 +88,16 @@ class Scope:
 
     def _json_get(self, content: Mapping[str, Any]) -> Any:
         if "PropertyFile" in content:
-            reference = content["PropertyFile"]
-            uri = self.property_file(reference["Get"] if isinstance(reference, Mapping) else reference)
+            uri = self.property_file(content["PropertyFile"]["Get"])
         else:
             uri = self.resolve(content["S3Uri"])
         path = self.resolve(content["Path"])
         return _member(self.read_json(uri), accessors(path), f"{path} of {uri}")
+
+
+def is_expression(value: Any) -> bool:
+    """Say whether a value stands for another one."""
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in EXPRESSIONS
 
 
 def accessors(path: str) -> list[str | int]:

@@ -19,11 +19,7 @@ from local_aws.sagemaker.workspace import Record
 
 
 class StepFailure(Exception):
-    """The step failed; the message is its FailureReason. `metadata` is what it leaves in the list of steps."""
-
-    def __init__(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.metadata = metadata
+    """The step failed; the message is its FailureReason."""
 
 
 class StepStopped(Exception):
@@ -40,7 +36,10 @@ class StepResult:
 
 @dataclass
 class RunningStep:
-    """A step on its way. `job` is there while one runs, so that the step can be stopped."""
+    """A step on its way. `job` is there while one runs, so that the step can be stopped.
+
+    `metadata` is what the step leaves in the list of steps, whatever becomes of it.
+    """
 
     step: Step
     execution_id: str
@@ -49,12 +48,15 @@ class RunningStep:
     job: ContainerJob | None = None
     metadata: Record = field(default_factory=dict)
     stopping: bool = False
+    grace_seconds: float | None = None
 
-    def stop(self) -> None:
+    def stop(self, grace_seconds: float | None = None) -> None:
         """Stop the step's job."""
+        # in this order: a job that is being made looks at them in the opposite one
+        self.grace_seconds = grace_seconds
         self.stopping = True
         if self.job is not None:
-            self.job.stop()
+            self.job.stop(grace_seconds)
 
 
 class StepRunners:
@@ -82,10 +84,12 @@ class StepRunners:
 
     def run(self, running: RunningStep) -> StepResult:
         """Run a step to its end: StepFailure or StepStopped when it doesn't succeed."""
+        if running.stopping:
+            raise StepStopped
         try:
             return self._runners[running.step.type](running)
         except ApiError as error:
-            raise StepFailure(f"ClientError: {error.code}: {error.message}", running.metadata) from error
+            raise StepFailure(f"ClientError: {error.code}: {error.message}") from error
 
     def _train(self, running: RunningStep) -> StepResult:
         request = _request(running, "CreateTrainingJob", {"TrainingJobName": _job_name(running)})
@@ -122,7 +126,7 @@ def _finished(running: RunningStep, job: ContainerJob, kind: str) -> StepResult:
     running.job = job
     running.metadata = {kind: {"Arn": job.record[job.arn_member]}}
     if running.stopping:
-        job.stop()
+        job.stop(running.grace_seconds)
     job.finished.wait()
     if job.status == "Completed":
         return StepResult(job.record, running.metadata)
@@ -132,7 +136,7 @@ def _finished(running: RunningStep, job: ContainerJob, kind: str) -> StepResult:
     if reason is None and job.record.get("SecondaryStatus") == "MaxRuntimeExceeded":
         limit = job.record["StoppingCondition"]["MaxRuntimeInSeconds"]
         reason = f"ClientError: the job ran longer than its limit of {limit} seconds"
-    raise StepFailure(reason or f"ClientError: the job was stopped: {job.record[job.arn_member]}", running.metadata)
+    raise StepFailure(reason or f"ClientError: the job was stopped: {job.record[job.arn_member]}")
 
 
 def _decide(running: RunningStep) -> StepResult:
@@ -142,11 +146,12 @@ def _decide(running: RunningStep) -> StepResult:
 
 def _fail(running: RunningStep) -> StepResult:
     message = str(running.scope.resolve(running.step.arguments.get("ErrorMessage", "")))
-    raise StepFailure(message, {"Fail": {"ErrorMessage": message}})
+    running.metadata = {"Fail": {"ErrorMessage": message}}
+    raise StepFailure(message)
 
 
 def _job_name(running: RunningStep) -> str:
     alphabet = string.ascii_letters + string.digits
     suffix = "".join(secrets.choice(alphabet) for _ in range(10))
-    step = "".join(letter if letter.isalnum() else "-" for letter in running.step.name)
+    step = running.step.name.replace("_", "-")
     return f"pipelines-{running.execution_id}-{step[:29].strip('-')}-{suffix}"

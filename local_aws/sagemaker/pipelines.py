@@ -9,12 +9,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS
 from local_aws.sagemaker.listing import listed, page
 from local_aws.sagemaker.pipeline_cache import StepCache
 from local_aws.sagemaker.pipeline_definition import PipelineDefinition
-from local_aws.sagemaker.pipeline_execution import ENDED, PipelineExecution
+from local_aws.sagemaker.pipeline_execution import PipelineExecution
+from local_aws.sagemaker.pipeline_expressions import as_text
 from local_aws.sagemaker.pipeline_steps import StepRunners
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
+
+CLOSE_SECONDS = 15.0
 
 
 class Pipelines:
@@ -26,14 +30,16 @@ class Pipelines:
         self._cache = StepCache()
         self._pipelines: dict[str, Record] = {}
         self._executions: dict[str, PipelineExecution] = {}
-        self._tokens: dict[tuple[str, str], str] = {}
+        # by pipeline and client token
+        self._tokens: dict[str, dict[str, str]] = {}
+        self._closed = False
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations by their names in the API."""
         return {
             "CreatePipeline": self._create,
             "UpdatePipeline": self._update,
-            "DescribePipeline": lambda request: self._pipeline(request["PipelineName"]),
+            "DescribePipeline": self._describe,
             "ListPipelines": self._list,
             "DeletePipeline": self._delete,
             "StartPipelineExecution": self._start,
@@ -41,18 +47,21 @@ class Pipelines:
             "RetryPipelineExecution": self._retry,
             "UpdatePipelineExecution": self._update_execution,
             "DescribePipelineExecution": lambda request: self._execution(request).record,
-            "DescribePipelineDefinitionForExecution": self._definition_for_execution,
+            "DescribePipelineDefinitionForExecution": lambda request: self._execution(request).record,
             "ListPipelineExecutions": self._list_executions,
             "ListPipelineExecutionSteps": self._list_steps,
             "ListPipelineParametersForExecution": self._list_parameters,
         }
 
     def close(self) -> None:
-        """Stop every execution."""
+        """Stop every execution, and wait until none runs."""
         with self._workspace.lock:
-            executions = list(self._executions.values())
-        for execution in executions:
-            execution.stop()
+            self._closed = True
+            running = [execution for execution in self._executions.values() if not execution.finished.is_set()]
+        for execution in running:
+            execution.stop(CLOSE_GRACE_SECONDS)
+        for execution in running:
+            execution.finished.wait(CLOSE_SECONDS)
 
     def _create(self, request: Record) -> Record:
         name = request["PipelineName"]
@@ -60,7 +69,10 @@ class Pipelines:
         PipelineDefinition.parse(body)
         moment = now()
         with self._workspace.lock:
-            if name in self._pipelines:
+            existing = self._pipelines.get(name)
+            if existing is not None and existing["ClientRequestToken"] == request["ClientRequestToken"]:
+                return {"PipelineArn": existing["PipelineArn"]}
+            if existing is not None:
                 raise ApiError(
                     "ValidationException", f"Pipeline names must be unique within an AWS account and region: {name}"
                 )
@@ -74,11 +86,16 @@ class Pipelines:
                 "RoleArn": request["RoleArn"],
                 "ParallelismConfiguration": request.get("ParallelismConfiguration"),
                 "PipelineStatus": "Active",
+                "ClientRequestToken": request["ClientRequestToken"],
                 "CreationTime": moment,
                 "LastModifiedTime": moment,
             }
         self._workspace.tag(arn, request.get("Tags", []))
         return {"PipelineArn": arn}
+
+    def _describe(self, request: Record) -> Record:
+        _refuse(request, "PipelineVersionId", "PipelineVersionAlias")
+        return self._pipeline(request["PipelineName"])
 
     def _update(self, request: Record) -> Record:
         pipeline = self._pipeline(request["PipelineName"])
@@ -97,63 +114,77 @@ class Pipelines:
     def _list(self, request: Record) -> Record:
         with self._workspace.lock:
             records = list(self._pipelines.values())
-        found, token = listed(records, request, name="PipelineName", name_filters=("PipelineNamePrefix",))
+        prefix = request.get("PipelineNamePrefix", "")
+        records = [record for record in records if record["PipelineName"].startswith(prefix)]
+        found, token = listed(records, request, name="PipelineName")
         return {"PipelineSummaries": found, "NextToken": token}
 
     def _delete(self, request: Record) -> Record:
         with self._workspace.lock:
             pipeline = self._pipeline(request["PipelineName"])
             arn = pipeline["PipelineArn"]
-            running = [e for e in self._executions.values() if e.record["PipelineArn"] == arn and e.status not in ENDED]
-            if running:
+            executions = {key: each for key, each in self._executions.items() if each.record["PipelineArn"] == arn}
+            if not all(execution.finished.is_set() for execution in executions.values()):
                 raise ApiError("ConflictException", f"Pipeline {arn} has running executions and can't be deleted.")
             del self._pipelines[pipeline["PipelineName"]]
-            for execution_arn in [a for a, e in self._executions.items() if e.record["PipelineArn"] == arn]:
-                del self._executions[execution_arn]
+            for key in executions:
+                del self._executions[key]
+            self._tokens.pop(arn, None)
+        self._cache.forget(arn)
         self._workspace.forget(arn)
         return {"PipelineArn": arn}
 
     def _start(self, request: Record) -> Record:
-        pipeline = self._pipeline(request["PipelineName"])
-        if "SelectiveExecutionConfig" in request:
-            raise ApiError("ValidationException", "the local AWS doesn't have selective execution")
-        definition = PipelineDefinition.parse(pipeline["PipelineDefinition"])
-        given = {item["Name"]: item["Value"] for item in request.get("PipelineParameters", [])}
-        parameters = definition.values(given)
-        key = (pipeline["PipelineArn"], request["ClientRequestToken"])
+        _refuse(
+            request, "SelectiveExecutionConfig", "PipelineVersionId", "PipelineVersionAlias", "MlflowExperimentName"
+        )
         with self._workspace.lock:
-            if key in self._tokens:
-                return {"PipelineExecutionArn": self._tokens[key]}
-            identity = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
-            arn = f"{pipeline['PipelineArn']}/execution/{identity}"
-            moment = now()
-            record: Record = {
-                "PipelineArn": pipeline["PipelineArn"],
-                "PipelineName": pipeline["PipelineName"],
-                "PipelineExecutionArn": arn,
-                "PipelineExecutionDisplayName": request.get(
-                    "PipelineExecutionDisplayName", f"execution-{int(moment.timestamp() * 1000)}"
-                ),
-                "PipelineExecutionDescription": request.get("PipelineExecutionDescription"),
-                "PipelineExecutionStatus": "Executing",
-                "ParallelismConfiguration": request.get("ParallelismConfiguration")
-                or pipeline.get("ParallelismConfiguration")
-                or {},
-                "RoleArn": pipeline["RoleArn"],
-                "CreationTime": moment,
-                "LastModifiedTime": moment,
-                "PipelineDefinition": pipeline["PipelineDefinition"],
-            }
+            pipeline = self._pipeline(request["PipelineName"])
+            tokens = self._tokens.setdefault(pipeline["PipelineArn"], {})
+            token = request["ClientRequestToken"]
+            if token in tokens:
+                return {"PipelineExecutionArn": tokens[token]}
+            definition = PipelineDefinition.parse(pipeline["PipelineDefinition"])
+            parameters = definition.values(
+                {item["Name"]: item["Value"] for item in request.get("PipelineParameters", [])}
+            )
+            record = self._new_execution(pipeline, request)
+            arn = tokens[token] = record["PipelineExecutionArn"]
             execution = PipelineExecution(self._workspace, record, definition, parameters, self._runners, self._cache)
-            self._executions[arn] = execution
-            self._tokens[key] = arn
-            pipeline["LastRunTime"] = pipeline["LastExecutionTime"] = moment
-        execution.start()
+            self._launch(execution)
+            pipeline["LastRunTime"] = pipeline["LastExecutionTime"] = record["CreationTime"]
         return {"PipelineExecutionArn": arn}
+
+    def _new_execution(self, pipeline: Record, request: Record) -> Record:
+        moment = now()
+        identity = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
+        return {
+            "PipelineArn": pipeline["PipelineArn"],
+            "PipelineName": pipeline["PipelineName"],
+            "PipelineExecutionArn": f"{pipeline['PipelineArn']}/execution/{identity}",
+            "PipelineExecutionDisplayName": request.get(
+                "PipelineExecutionDisplayName", f"execution-{int(moment.timestamp() * 1000)}"
+            ),
+            "PipelineExecutionDescription": request.get("PipelineExecutionDescription"),
+            "PipelineExecutionStatus": "Executing",
+            "ParallelismConfiguration": request.get("ParallelismConfiguration")
+            or pipeline.get("ParallelismConfiguration")
+            or {},
+            "RoleArn": request.get("RoleArn", pipeline["RoleArn"]),
+            "CreationTime": moment,
+            "LastModifiedTime": moment,
+            "PipelineDefinition": pipeline["PipelineDefinition"],
+        }
+
+    def _launch(self, execution: PipelineExecution) -> None:
+        if self._closed:
+            raise ApiError("ServiceUnavailable", "the local AWS is stopping", 503)
+        self._executions[execution.record["PipelineExecutionArn"]] = execution
+        execution.start()
 
     def _stop(self, request: Record) -> Record:
         execution = self._execution(request)
-        if execution.finished.is_set():
+        if execution.status not in ("Executing", "Stopping"):
             raise ApiError(
                 "ValidationException",
                 f"Only pipelines with 'Executing' status can be stopped, this one is {execution.status!r}.",
@@ -162,25 +193,28 @@ class Pipelines:
         return {"PipelineExecutionArn": execution.record["PipelineExecutionArn"]}
 
     def _retry(self, request: Record) -> Record:
-        earlier = self._execution(request)
-        if earlier.status not in ("Failed", "Stopped"):
-            raise ApiError(
-                "ValidationException", f"Only failed or stopped executions can be retried, not {earlier.status!r}."
-            )
-        earlier.record.pop("FailureReason", None)
-        again = PipelineExecution(
-            self._workspace,
-            earlier.record,
-            earlier.definition,
-            earlier.parameters,
-            self._runners,
-            self._cache,
-            earlier=earlier,
-        )
         with self._workspace.lock:
-            self._executions[earlier.record["PipelineExecutionArn"]] = again
-        again.start()
-        return {"PipelineExecutionArn": earlier.record["PipelineExecutionArn"]}
+            earlier = self._execution(request)
+            if not earlier.finished.is_set() or earlier.status == "Succeeded":
+                raise ApiError(
+                    "ValidationException", f"Only failed or stopped executions can be retried, not {earlier.status!r}."
+                )
+            record = {name: value for name, value in earlier.record.items() if name != "FailureReason"}
+            record |= {"PipelineExecutionStatus": "Executing", "LastModifiedTime": now()}
+            record["ParallelismConfiguration"] = (
+                request.get("ParallelismConfiguration") or record["ParallelismConfiguration"]
+            )
+            again = PipelineExecution(
+                self._workspace,
+                record,
+                earlier.definition,
+                earlier.parameters,
+                self._runners,
+                self._cache,
+                earlier=earlier,
+            )
+            self._launch(again)
+        return {"PipelineExecutionArn": record["PipelineExecutionArn"]}
 
     def _update_execution(self, request: Record) -> Record:
         record = self._execution(request).record
@@ -189,23 +223,24 @@ class Pipelines:
                 record[name] = request[name]
         return record
 
-    def _definition_for_execution(self, request: Record) -> Record:
-        return self._execution(request).record
-
     def _list_executions(self, request: Record) -> Record:
         arn = self._pipeline(request["PipelineName"])["PipelineArn"]
         with self._workspace.lock:
             records = [
-                {**e.record, "StartTime": e.record["CreationTime"], "PipelineExecutionFailureReason": _reason(e)}
-                for e in self._executions.values()
-                if e.record["PipelineArn"] == arn
+                {
+                    **record,
+                    "StartTime": record["CreationTime"],
+                    "PipelineExecutionFailureReason": record.get("FailureReason"),
+                }
+                for record in (execution.record for execution in self._executions.values())
+                if record["PipelineArn"] == arn
             ]
-        found, token = listed(records, request, name="PipelineExecutionArn", status="PipelineExecutionStatus")
+        sort_fields = {"PipelineExecutionArn": "PipelineExecutionArn"}
+        found, token = listed(records, request, name="PipelineExecutionArn", sort_fields=sort_fields)
         return {"PipelineExecutionSummaries": found, "NextToken": token}
 
     def _list_steps(self, request: Record) -> Record:
-        execution = self._execution(request)
-        records = sorted(execution.step_records.values(), key=lambda record: record["StartTime"])
+        records = self._execution(request).steps()
         if request.get("SortOrder", "Descending") == "Descending":
             records.reverse()
         found, token = page(records, request)
@@ -213,7 +248,7 @@ class Pipelines:
 
     def _list_parameters(self, request: Record) -> Record:
         parameters = self._execution(request).parameters
-        found, token = page([{"Name": name, "Value": str(value)} for name, value in parameters.items()], request)
+        found, token = page([{"Name": name, "Value": as_text(value)} for name, value in parameters.items()], request)
         return {"PipelineParameters": found, "NextToken": token}
 
     def _pipeline(self, name: str) -> Record:
@@ -248,5 +283,7 @@ class Pipelines:
         return str(answer["Body"].read().decode())
 
 
-def _reason(execution: PipelineExecution) -> str | None:
-    return execution.record.get("FailureReason")
+def _refuse(request: Record, *members: str) -> None:
+    for name in members:
+        if name in request:
+            raise ApiError("ValidationException", f"the local AWS doesn't act on {name}")

@@ -87,7 +87,7 @@ class ProcessingJob(ContainerJob):
     def _interrupted(self, outcome: Outcome) -> str:
         if outcome.ended_by == "time limit":
             limit = self.record["StoppingCondition"]["MaxRuntimeInSeconds"]
-            self.record["FailureReason"] = f"ClientError: the job ran longer than its limit of {limit} seconds"
+            self._note(FailureReason=f"ClientError: the job ran longer than its limit of {limit} seconds")
         return "Stopped"
 
     def _finish(self, status: str) -> None:

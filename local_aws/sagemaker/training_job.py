@@ -108,7 +108,7 @@ class TrainingJob(ContainerJob):
                 upload_file(client, packed, destination.child(archive), key)
                 packed.unlink()
                 if archive == "model.tar.gz":
-                    self.record["ModelArtifacts"] = {"S3ModelArtifacts": str(destination.child(archive))}
+                    self._note(ModelArtifacts={"S3ModelArtifacts": str(destination.child(archive))})
             checkpoints = self.record.get("CheckpointConfig")
             if checkpoints:
                 local = self._made(checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
@@ -155,7 +155,7 @@ class TrainingJob(ContainerJob):
         except ValueError:
             return
         metrics = self.record.get("FinalMetricDataList", [])
-        self.record["FinalMetricDataList"] = [*(m for m in metrics if m["MetricName"] != name), metric]
+        self._note(FinalMetricDataList=[*(m for m in metrics if m["MetricName"] != name), metric])
 
 
 def _described(channel: Mapping[str, Any]) -> dict[str, Any]:

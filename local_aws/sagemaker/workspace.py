@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import Any
 
 from local_aws.json_api import ApiError
 from local_aws.service import Image, LocalContext
+
+_log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 Operation = Callable[[Record], Mapping[str, Any]]
@@ -66,7 +69,11 @@ class Workspace:
 
     def emit(self, detail_type: str, detail: Mapping[str, Any], arn: str) -> None:
         """Put an event of SageMaker on the default bus; times are written in milliseconds, as SageMaker does."""
-        self.context.emit("aws.sagemaker", detail_type, plain(detail), [arn])
+        try:
+            self.context.emit("aws.sagemaker", detail_type, plain(detail), [arn])
+        except Exception:
+            # a job goes on when a target of its events breaks
+            _log.exception("the event %s of %s wasn't delivered", detail_type, arn)
 
     def tag(self, arn: str, tags: list[dict[str, str]]) -> None:
         """Add tags to a resource."""

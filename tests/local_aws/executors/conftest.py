@@ -18,6 +18,7 @@ from local_aws import moto_fit
 from local_aws.gateway import Gateway
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext, Service
+from tests.local_aws.executors.pipeline_builder import CONTAINER, PipelineBuilder
 
 
 @dataclass
@@ -92,7 +93,7 @@ def server(tmp_path: Path) -> Iterator[JobServer]:
     context = LocalContext(f"http://127.0.0.1:{listener.port}", tmp_path / "state", images=images)
     running = JobServer(context, images=images)
     context.emit = lambda source, kind, detail, _: running.events.append((source, kind, detail))
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
     _forget_everything()
     s3 = context.client("s3")
     s3.create_bucket(Bucket="lake")
@@ -114,3 +115,11 @@ def sagemaker(server: JobServer) -> Any:
     """A client of SageMaker; `server.image(script)` makes the image that its jobs use."""
     server.add(SageMakerService(server.context))
     return server.client("sagemaker")
+
+
+@pytest.fixture
+def pipeline(server: JobServer, sagemaker: Any, tmp_path: Path) -> PipelineBuilder:
+    """A pipeline whose containers do what their arguments say."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    return PipelineBuilder(sagemaker, server.image(CONTAINER), str(marks), wait_for)
