@@ -21,6 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws import moto_fit
 from local_aws.cloudformation import CloudFormationService
+from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
 from local_aws.sagemaker import SageMakerService
@@ -47,6 +48,7 @@ class LocalAwsServer:
         self.context = LocalContext(
             endpoint_url=f"http://{HOST}:{self._server.port}", state_dir=state_dir.resolve(), images=images
         )
+        deliver_events(self.context)
         self.context.emit = partial(moto_fit.put_service_event, self.context.account, self.context.region)
         # moto's own service integrations call back through this port
         os.environ["MOTO_PORT"] = str(self._server.port)

@@ -52,6 +52,11 @@ class ReadOperations:
         rendered = [_event(stack, event) | {"EventType": "STACK_EVENT"} for event in events]
         return _page("OperationEvents", rendered, request)
 
+    def list_hook_results(self, caller: Caller, request: Input) -> Output:
+        """There are no hooks; the CDK CLI asks for them when a change set fails."""
+        del caller
+        return {"TargetType": request.get("TargetType"), "TargetId": request.get("TargetId"), "HookResults": []}
+
     def describe_stack_resources(self, caller: Caller, request: Input) -> Output:
         if "StackName" not in request:
             return {"StackResources": self._by_physical_id(caller, request.get("PhysicalResourceId", ""))}

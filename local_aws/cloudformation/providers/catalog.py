@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from local_aws.cloudformation.providers import budgets, ecr, glue, iam, keys, s3, sagemaker, sns, ssm
+from local_aws.cloudformation.providers import budgets, ecr, events, glue, iam, keys, logs, s3, sagemaker, sns, ssm
 from local_aws.cloudformation.providers.api_resource import ApiResource
 from local_aws.cloudformation.providers.provider import Provider
 
@@ -19,6 +19,7 @@ _TABLES: tuple[ApiResource, ...] = (
     keys.ALIAS,
     ecr.REPOSITORY,
     ssm.PARAMETER,
+    logs.LOG_GROUP,
     sns.TOPIC,
     sns.SUBSCRIPTION,
     glue.DATABASE,
@@ -36,6 +37,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "AWS::IAM::Role": iam.Role(),
     "AWS::IAM::Policy": iam.Policy(),
     "AWS::IAM::ManagedPolicy": iam.ManagedPolicy(),
+    "AWS::Events::Rule": events.Rule(),
     "AWS::SNS::TopicPolicy": sns.TopicPolicy(),
     "AWS::Budgets::Budget": budgets.Budget(),
 }

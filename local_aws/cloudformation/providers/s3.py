@@ -34,7 +34,7 @@ def _exists(request: Request, name: str) -> bool:
     try:
         request.client("s3").head_bucket(Bucket=name)
     except ClientError as error:
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] != 404
+        return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] != 404)
     return True
 
 

@@ -1,0 +1,69 @@
+"""Where the rules of EventBridge send events: moto's own targets, and those that it doesn't know."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.service import LocalContext
+
+_LOG = logging.getLogger(__name__)
+_MOTO = frozenset({"logs", "sqs", "events"})
+_OURS = frozenset({"sns", "sagemaker"})
+
+
+def is_supported(arn: str) -> bool:
+    """Say whether events reach a target."""
+    return _service(arn) in _MOTO | _OURS
+
+
+def deliver_events(context: LocalContext) -> None:
+    """Have every rule of this process deliver to topics and SageMaker pipelines as well as to moto's own targets.
+
+    A target that fails is logged and doesn't keep the others, or what caused the event, from going on.
+    """
+    from moto.events.models import Rule
+    from moto.events.utils import EventTemplateParser
+
+    send = getattr(Rule, "send_by_moto", Rule.send_to_targets)
+
+    def send_to_targets(rule: Any, event: dict[str, Any], transform_input: bool = True) -> None:
+        if not rule.event_pattern.matches_event(event):
+            return
+        for target in rule.targets:
+            try:
+                if _service(target["Arn"]) in _OURS:
+                    transformer = target.get("InputTransformer", {})
+                    template, paths = transformer.get("InputTemplate"), transformer.get("InputPathsMap", {})
+                    content = EventTemplateParser.parse(input_template=template, input_paths_map=paths, event=event)
+                    _deliver(context, target, target.get("Input", content))
+                else:
+                    alone = copy.copy(rule)
+                    alone.targets = [target]
+                    send(alone, event, transform_input)
+            except (ClientError, BotoCoreError, NotImplementedError) as error:
+                _LOG.warning("the rule %s couldn't reach %s: %s", rule.name, target["Arn"], error)
+
+    Rule.send_by_moto = send
+    Rule.send_to_targets = send_to_targets
+
+
+def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> None:
+    arn = target["Arn"]
+    region = arn.split(":")[3]
+    if _service(arn) == "sns":
+        message = content if isinstance(content, str) else json.dumps(content)
+        context.client("sns", region=region).publish(TopicArn=arn, Message=message)
+        return
+    parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+    context.client("sagemaker", region=region, role_arn=target.get("RoleArn")).start_pipeline_execution(
+        PipelineName=arn.rpartition("/")[2], PipelineParameters=parameters
+    )
+
+
+def _service(arn: str) -> str:
+    return arn.split(":")[2]
