@@ -9,6 +9,12 @@ from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, now, plain
 
 EVENT = "SageMaker Model Package State Change"
+_UPDATABLE = frozenset(
+    {
+        "ModelApprovalStatus", "ApprovalDescription", "InferenceSpecification", "ModelCard", "ModelLifeCycle",
+        "ModelPackageRegistrationType", "SourceUri",
+    }
+)  # fmt: skip
 
 
 class ModelRegistry:
@@ -158,15 +164,13 @@ class ModelRegistry:
         return {"ModelPackageSummaryList": found, "NextToken": token}
 
     def _update_package(self, request: Record) -> Record:
+        if "AdditionalInferenceSpecificationsToAdd" in request:
+            raise ApiError("ValidationException", "the local AWS doesn't add inference specifications to packages")
         with self._workspace.lock:
             package = self.package(request["ModelPackageArn"])
             if "ModelApprovalStatus" in request and "ModelPackageVersion" not in package:
                 raise ApiError("ValidationException", "Only versioned model packages have an approval status.")
-            changed = {
-                name: value
-                for name, value in request.items()
-                if name in ("ModelApprovalStatus", "ApprovalDescription", "ModelCard", "SourceUri", "ModelLifeCycle")
-            }
+            changed = {name: value for name, value in request.items() if name in _UPDATABLE}
             metadata = {**package.get("CustomerMetadataProperties", {})}
             metadata.update(request.get("CustomerMetadataProperties", {}))
             for name in request.get("CustomerMetadataPropertiesToRemove", []):
