@@ -6,6 +6,10 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aws_cdk import App
 
 ROOT = Path(__file__).resolve().parent
 
@@ -19,26 +23,42 @@ def use_packaged_node() -> None:
             os.environ.setdefault("JSII_NODE", str(node))
 
 
-def main() -> int:
-    """Synthesize; a broken configuration ends with its findings on stderr."""
-    use_packaged_node()
-    sys.path[:0] = [str(ROOT), str(ROOT / "constructs")]
+def build(root: Path = ROOT, **app_options: Any) -> App:
+    """The app with every environment in it, not synthesized yet.
 
-    from aws_cdk import App
-
-    from stacks.configuration import ConfigurationError, load
-    from stacks.environment_stage import EnvironmentStage
+    Raises
+    ------
+    ConfigurationError
+        with everything that is wrong in config/ and the model.yaml files.
+    """
+    # The configuration is read first: broken files are told at once, without starting the CDK.
+    from stacks.configuration import load
     from stacks.settings import Repository
 
-    repository = Repository(root=ROOT)
+    repository = Repository(root=root)
+    settings = load(repository)
+
+    use_packaged_node()
+    from aws_cdk import App
+
+    from stacks.environment_stage import EnvironmentStage
+
+    app = App(**app_options)
+    for environment in settings.environments:
+        EnvironmentStage(app, environment.name, settings=environment, repository=repository)
+    return app
+
+
+def main() -> int:
+    """Synthesize; a broken configuration ends with its findings on stderr, anything else with its traceback."""
+    sys.path.insert(0, str(ROOT / "constructs"))
+    from stacks.configuration import ConfigurationError
+
     try:
-        settings = load(repository)
+        app = build()
     except ConfigurationError as error:
         print(f"The configuration is broken:\n{error}", file=sys.stderr)
         return 1
-    app = App()
-    for environment in settings.environments:
-        EnvironmentStage(app, environment.name, settings=environment, repository=repository)
     app.synth()
     return 0
 

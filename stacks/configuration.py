@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,18 +11,36 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from . import yaml_source
-from .settings import Environment, EnvironmentSettings, Model, Platform, Repository, Section, Settings
-from .yaml_source import KeyPath, YamlSource
+from .model_code import declared_tables
+from .settings import EXAMPLES, Environment, EnvironmentSettings, Model, Platform, Repository, Section, Settings
+from .yaml_source import KeyPath, Place, YamlSource, dotted
 
 S = TypeVar("S", bound=Section)
+
+_WANTED = {
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must hold keys and values",
+    "model_type": "must hold keys and values",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be one of {expected}",
+}
 
 
 class ConfigurationError(Exception):
     """Everything that is wrong in the configuration, one finding a line: file, line, key, value and the fix."""
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
 
 
 def load(repository: Repository) -> Settings:
@@ -33,42 +52,84 @@ def load(repository: Repository) -> Settings:
         with all findings of all files.
     """
     problems: list[str] = []
-    platform = _validate(Platform, _read(repository, repository.config / "platform.yaml"), problems)
+    shared = _read(repository, repository.config / "platform.yaml")
+    platform = _validate(Platform, shared, problems)
     if platform is None:
         raise ConfigurationError(problems)
-    models = {name: _read(repository, repository.models / name / "model.yaml") for name in platform.models}
-    base = {name: _validate(Model, source, problems) for name, source in models.items()}
-    for name, model in base.items():
-        if model and model.name != name:
-            place = models[name].place(("name",))
-            problems.append(f"{place}: name must be the folder's, {name!r}, got {model.name!r}")
-    environments = [
-        _environment(repository, name, platform, {k: v for k, v in models.items() if base[k]}, problems)
-        for name in platform.environments
+    environments = _listed(repository, shared, "environments", repository.config, "{}.yaml", problems)
+    models = _listed(repository, shared, "models", repository.models, "{}/model.yaml", problems)
+    for name, source in models.items():
+        _validate_model(repository, name, source, problems)
+    settings = [
+        _environment(repository, name, platform, source, models, problems) for name, source in environments.items()
     ]
     if problems:
-        raise ConfigurationError(list(dict.fromkeys(problems)))
-    return Settings(platform=platform, environments=tuple(found for found in environments if found))
+        raise ConfigurationError(problems)
+    return Settings(platform=platform, environments=tuple(found for found in settings if found))
+
+
+def _listed(
+    repository: Repository, source: YamlSource, key: str, folder: Path, pattern: str, problems: list[str]
+) -> dict[str, YamlSource]:
+    """The files that the names under a key of platform.yaml stand for."""
+    found = {}
+    there = sorted(path.relative_to(folder).parts[0].removesuffix(".yaml") for path in folder.glob(pattern.format("*")))
+    for index, name in enumerate(source.data[key]):
+        path = folder / pattern.format(name)
+        if path.is_file():
+            found[name] = _read(repository, path)
+        else:
+            place, file = source.place((key, index)), path.relative_to(repository.root).as_posix()
+            hint = _nearest(name, [each for each in there if each not in source.data[key]])
+            problems.append(f"{place}: {dotted(place.key)}: {name!r} has no file {file}; create it{hint}")
+    return found
 
 
 def _environment(
-    repository: Repository, name: str, platform: Platform, models: dict[str, YamlSource], problems: list[str]
+    repository: Repository,
+    name: str,
+    platform: Platform,
+    source: YamlSource,
+    models: Mapping[str, YamlSource],
+    problems: list[str],
 ) -> EnvironmentSettings | None:
-    source = _read(repository, repository.config / f"{name}.yaml")
     environment = _validate(Environment, source, problems)
-    if environment is None:
-        return None
-    for override in environment.models:
+    overrides = source.data.get("models")
+    for override in overrides if isinstance(overrides, Mapping) else ():
         if override not in platform.models:
             place = source.place(("models", override))
-            problems.append(
-                f"{place}: models.{override} is no model of platform.yaml{_nearest(override, platform.models)}"
-            )
+            hint = _nearest(override, platform.models)
+            problems.append(f"{place}: {dotted(place.key)}: {override!r} is no model of config/platform.yaml{hint}")
     merged = {key: model.overridden_by(source, ("models", key)) for key, model in models.items()}
-    found = [_validate(Model, model, problems) for model in merged.values()]
+    found = [_validate_model(repository, key, model, problems) for key, model in merged.items()]
+    if environment is None:
+        return None
     return EnvironmentSettings(
         name=name, platform=platform, environment=environment, models=tuple(model for model in found if model)
     )
+
+
+def _validate_model(repository: Repository, folder: str, source: YamlSource, problems: list[str]) -> Model | None:
+    model = _validate(Model, source, problems)
+    if model is None:
+        return None
+    if model.name != folder:
+        place = source.place(("name",))
+        problems.append(f"{place}: {dotted(place.key)} must be the folder's, {folder!r}, got {model.name!r}")
+    etl = repository.models / folder / "etl.py"
+    tables = declared_tables(etl)
+    if tables is None:
+        problems.append(f"{etl.relative_to(repository.root).as_posix()}: must declare TABLES, a dictionary by name")
+        return None
+    for index, table in enumerate(model.data.tables):
+        if table not in tables:
+            place = source.place(("data", "tables", index))
+            problems.append(f"{place}: {dotted(place.key)}: {table!r} is no table of etl.py{_nearest(table, tables)}")
+    missing = [table for table in tables if table not in model.data.tables]
+    if missing:
+        place = source.place(("data", "tables"))
+        problems.append(f"{place}: {dotted(place.key)}: etl.py reads {', '.join(map(repr, missing))} too; add it")
+    return model
 
 
 def _read(repository: Repository, path: Path) -> YamlSource:
@@ -76,8 +137,8 @@ def _read(repository: Repository, path: Path) -> YamlSource:
 
 
 def _validate(section: type[S], source: YamlSource, problems: list[str]) -> S | None:
-    if source.problems:
-        problems += source.problems
+    problems += source.problems
+    if not source.readable:
         return None
     try:
         return section.model_validate(source.data)
@@ -87,29 +148,44 @@ def _validate(section: type[S], source: YamlSource, problems: list[str]) -> S | 
 
 
 def _describe(section: type[Section], source: YamlSource, error: ErrorDetails) -> str:
-    path: KeyPath = tuple(part for part in error["loc"] if not _is_branch(part, source.data))
-    key = ".".join(map(str, path)) or "the file"
+    kind, context = error["type"], error.get("ctx", {})
+    in_dictionary = error["loc"][-1:] == ("[key]",)
+    path: KeyPath = (*(error["loc"][:-1] if in_dictionary else error["loc"]), *context.get("at", ()))
     place = source.place(path)
-    kind, value = error["type"], error.get("input")
+    start = f"{place}: {dotted(place.key)}"
     if kind == "extra_forbidden":
         known = _known_keys(section, path[:-1])
-        return f"{place}: {key} is not a known key{_nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
+        return f"{start} is not a known key{_nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
     if kind == "missing":
-        return f"{place}: {key} is missing; add it"
-    message = error["msg"].removeprefix("Value error, ")
-    hint = ""
-    if kind == "string_type" and isinstance(value, int):
-        hint = f'; put it in quotes, as "{value}"'
-    if kind == "literal_error":
-        hint = _nearest(str(value), error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-    if isinstance(value, dict | list):
-        return f"{place}: {key}: {message}{hint}"
-    return f"{place}: {key}: {message}, got {value!r}{hint}"
+        return f"{start} is missing; add it"
+    if kind == "string_pattern_mismatch":
+        wanted = f"must be as {EXAMPLES[context['pattern']]}"
+    elif kind in _WANTED:
+        wanted = _WANTED[kind].format(**context)
+    else:
+        return f"{start}: {error['msg']}"
+    return f"{start} {wanted}, got {_shown(error['input'], place)}{_hint(kind, error, place)}"
 
 
-def _is_branch(part: Any, data: Any) -> bool:
-    """Whether a part of an error's location is pydantic's name for the member of a union, not a key of the file."""
-    return isinstance(part, str) and part in {"str", "int", "float", "bool", "none", "[key]"} and part not in data
+def _shown(value: Any, place: Place) -> str:
+    if isinstance(value, Mapping):
+        return "keys and values"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if value is None:
+        return "nothing"
+    return repr(value) if isinstance(value, str) or place.written is None else place.written
+
+
+def _hint(kind: str, error: ErrorDetails, place: Place) -> str:
+    value = error["input"]
+    if kind == "string_type" and place.written and not isinstance(value, Mapping | list):
+        return f'; put it in quotes, as "{place.written}"'
+    if kind == "literal_error" and isinstance(value, str):
+        return _nearest(value, error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    if kind in {"int_type", "float_type"} and isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return "; take the quotes off"
+    return ""
 
 
 def _known_keys(section: type[BaseModel], path: KeyPath) -> list[str]:
@@ -122,6 +198,6 @@ def _known_keys(section: type[BaseModel], path: KeyPath) -> list[str]:
     return sorted(model.model_fields)
 
 
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""

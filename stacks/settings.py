@@ -5,28 +5,65 @@ Every field carries the description that editors show: `python -m stacks.schemas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 def _unique(values: list[str]) -> list[str]:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(map(repr, twice))} is listed twice; remove one")
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise PydanticCustomError(
+                "listed_twice", "{value} is listed twice; remove one", {"value": repr(value), "at": (index,)}
+            )
     return values
 
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9_]{0,39}[a-z0-9])?$")]
-ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-EnvironmentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,11}$")]
-Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
-InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float | bool):
+        raise PydanticCustomError("scalar_type", "must be text, a number, or true or false")
+    return value
+
+
+_ACCOUNT = r"^\d{12}$"
+_COLUMN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_EMAIL = r"^[^@\s]+@[^@\s]+$"
+_ENVIRONMENT = r"^[a-z][a-z0-9]{0,11}$"
+_INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
+_MODEL = r"^[a-z]([a-z0-9_]{0,39}[a-z0-9])?$"
+_PLATFORM = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+_REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
+_SECURITY_GROUP = r"^sg-[0-9a-f]+$"
+_SUBNET = r"^subnet-[0-9a-f]+$"
+_TABLE = r"^[a-z][a-z0-9_]*$"
+
+EXAMPLES: Mapping[str, str] = {
+    _ACCOUNT: '"123456789012", twelve digits in quotes',
+    _COLUMN: "departure_minute: letters, digits and _",
+    _EMAIL: "somebody@example.com",
+    _ENVIRONMENT: "staging: up to 12 small letters and digits, a letter first",
+    _INSTANCE_TYPE: "ml.m5.xlarge",
+    _MODEL: "flight_delay: up to 41 small letters, digits and _",
+    _PLATFORM: "my-platform: small letters, digits and single dashes",
+    _REGION: "eu-west-1",
+    _SECURITY_GROUP: "sg-0123456789abcdef0",
+    _SUBNET: "subnet-0123456789abcdef0",
+    _TABLE: "flights: small letters, digits and _",
+}
+"""What a value that has to match a pattern looks like."""
+
+ColumnName = Annotated[str, Field(pattern=_COLUMN)]
+EnvironmentName = Annotated[str, Field(pattern=_ENVIRONMENT)]
+Email = Annotated[str, Field(pattern=_EMAIL)]
+InstanceType = Annotated[str, Field(pattern=_INSTANCE_TYPE)]
+ModelName = Annotated[str, Field(pattern=_MODEL)]
 Positive = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653]
-Scalar = str | int | float | bool
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_scalar)]
 
 
 class Section(BaseModel):
@@ -38,7 +75,7 @@ class Section(BaseModel):
 class Platform(Section):
     """config/platform.yaml: what all environments share."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=21)]
+    name: Annotated[str, Field(pattern=_PLATFORM, max_length=21)]
     """Prefix of the names that are contracts, as that of the image repository."""
     environments: Annotated[list[EnvironmentName], Field(min_length=1), AfterValidator(_unique)]
     """Environments to synthesize; each has a file config/<environment>.yaml."""
@@ -54,12 +91,10 @@ class Network(Section):
     They need a way to S3, ECR, CloudWatch Logs, STS and SageMaker: VPC endpoints, or a NAT gateway.
     """
 
-    subnet_ids: Annotated[
-        list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]], Field(min_length=1, max_length=16)
-    ]
+    subnet_ids: Annotated[list[Annotated[str, Field(pattern=_SUBNET)]], Field(min_length=1, max_length=16)]
     """Subnets, in two zones or more for an endpoint that survives the loss of one."""
     security_group_ids: Annotated[
-        list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]+$")]], Field(min_length=1, max_length=5)
+        list[Annotated[str, Field(pattern=_SECURITY_GROUP)]], Field(min_length=1, max_length=5)
     ]
     """Security groups. Jobs on several instances need one that lets its members talk to each other."""
 
@@ -76,9 +111,9 @@ class Budget(Section):
 class Environment(Section):
     """config/<environment>.yaml."""
 
-    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    account: Annotated[str, Field(pattern=_ACCOUNT)] | None = None
     """The AWS account, in quotes; left out: the one that deploys. Goes with `region`."""
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    region: Annotated[str, Field(pattern=_REGION)] | None = None
     """The AWS region; left out: the one that deploys. Goes with `account`."""
     removal: Literal["destroy", "retain"] = "retain"
     """What happens to buckets, keys, images and logs when their stack is deleted."""
@@ -99,16 +134,17 @@ class Environment(Section):
     @model_validator(mode="after")
     def _account_and_region_together(self) -> Environment:
         if (self.account is None) != (self.region is None):
-            raise ValueError("set both account and region, or neither")
+            given, other = ("account", "region") if self.account else ("region", "account")
+            raise PydanticCustomError(
+                "pair", "needs {other} beside it; set both, or neither", {"other": other, "at": (given,)}
+            )
         return self
 
 
 class ModelData(Section):
     """What the model is made from."""
 
-    tables: Annotated[
-        list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]], Field(min_length=1), AfterValidator(_unique)
-    ]
+    tables: Annotated[list[Annotated[str, Field(pattern=_TABLE)]], Field(min_length=1), AfterValidator(_unique)]
     """Folders of the raw bucket that the ETL job may read: the tables of the model's etl.py."""
     label: ColumnName
     """The column to predict."""
@@ -118,7 +154,11 @@ class ModelData(Section):
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> ModelData:
         if self.label in self.features:
-            raise ValueError(f"the label {self.label!r} is among the features: remove it there, or it predicts itself")
+            raise PydanticCustomError(
+                "label_is_feature",
+                "{label} is the label, which a model can't be told; remove it from the features",
+                {"label": repr(self.label), "at": ("features", self.features.index(self.label))},
+            )
         return self
 
 
