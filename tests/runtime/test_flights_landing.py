@@ -65,4 +65,4 @@ def test_every_flight_of_the_year_has_a_day() -> None:
 )
 def test_days_outside_the_data_are_refused(first: date, last: date) -> None:
     with pytest.raises(ValueError, match="2013-01-01 to 2013-12-31"):
-        flights.land(Bucket(), "raw", first, last)  # type: ignore[arg-type]
+        flights.land(Bucket(), "raw", first, last)

@@ -134,8 +134,9 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
         # Spark leaves rows in any order; the same rows must always train the same model.
         part = rows.filter(pl.col(DAY).is_between(first, last)).sort(DAY, *code.features, code.label).collect()
         if part.is_empty():
+            cause = f"{first} to {last} has no labelled row" if first <= last else "no day is left for it"
             raise JobError(
-                f"the {name} split is empty: {first} to {last} has no labelled row. There are labelled rows from "
+                f"the {name} split is empty: {cause}. There are labelled rows from "
                 f"{there[0]} to {there[1]}; {split.test_days} test days and {split.validation_days} validation days "
                 "are held out of the days asked for"
             )

@@ -1,0 +1,139 @@
+"""`prepare` splits by time: no part knows a day of another, and nothing is lost or guessed silently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from model_runtime.errors import JobError
+from model_runtime.paths import ContainerPaths
+from model_runtime.prepare import main, parse_arguments
+from tests.runtime.container import DAYS, FIRST_DAY, ROWS_A_DAY, Container, rows
+
+LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
+PARTS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def job(container: Container) -> Container:
+    container.code("processing/input/code")
+    container.partitioned("processing/input/features", rows())
+    return container
+
+
+def prepare(job: Container, arguments: Sequence[str] = ()) -> dict[str, pl.DataFrame]:
+    main(ContainerPaths(job.base), ["--test-days", "7", "--validation-days", "3", *arguments])
+    return {name: pl.read_parquet(job.base / "processing/output" / name / "part.parquet") for name in PARTS}
+
+
+def days(part: pl.DataFrame) -> list[date]:
+    return part["day"].unique().sort().to_list()
+
+
+def test_the_command_writes_three_parts_that_follow_each_other_and_share_no_day(job: Container) -> None:
+    done = job.run("prepare", "--test-days", "7", "--validation-days", "3")
+    assert done.returncode == 0, done.stderr
+    parts = {name: pl.read_parquet(job.base / f"processing/output/{name}/part.parquet") for name in PARTS}
+    assert {name: len(days(part)) for name, part in parts.items()} == {"train": 20, "validation": 3, "test": 7}
+    everything = [day for name in PARTS for day in days(parts[name])]
+    assert everything == sorted(set(everything))
+    assert sum(part.height for part in parts.values()) == DAYS * ROWS_A_DAY
+    assert f"test: {7 * ROWS_A_DAY} rows, 2013-01-24 to 2013-01-30" in done.stdout
+    assert job.left_over() == []
+
+
+def test_the_days_asked_for_bound_all_parts_and_the_newest_of_them_test(job: Container) -> None:
+    parts = prepare(job, ["--first-day", "2013-01-05", "--last-day", "2013-01-20"])
+    assert days(parts["train"])[0] == date(2013, 1, 5)
+    assert days(parts["test"]) == [date(2013, 1, day) for day in range(14, 21)]
+
+
+def test_the_same_rows_in_another_order_and_other_files_give_the_same_parts(job: Container, tmp_path: Path) -> None:
+    other = Container(tmp_path / "other")
+    other.code("processing/input/code")
+    shuffled = rows().sample(fraction=1, shuffle=True, seed=3)
+    other.parquet("processing/input/features/a.parquet", shuffled[:500])
+    other.parquet("processing/input/features/deeper/b.parquet", shuffled[500:])
+    columns = ["day", "hour", "distance", "carrier", "late"]
+    for mine, theirs in zip(prepare(job).values(), prepare(other).values(), strict=True):
+        assert mine.select(columns).equals(theirs.select(columns))
+
+
+def test_rows_without_a_label_are_left_out(job: Container) -> None:
+    cancelled = rows().with_columns(late=pl.when(pl.col("hour") > 12).then("late"))
+    job.partitioned("processing/input/features", cancelled)
+    parts = prepare(job)
+    assert sum(part.height for part in parts.values()) == cancelled["late"].count()
+    assert all(part["late"].null_count() == 0 for part in parts.values())
+
+
+def test_the_newest_days_are_counted_from_the_last_one_with_a_label(job: Container) -> None:
+    last = pl.col("day") > LAST_DAY - timedelta(days=2)
+    job.partitioned("processing/input/features", rows().with_columns(late=pl.when(~last).then("late")))
+    assert days(prepare(job)["test"])[-1] == LAST_DAY - timedelta(days=2)
+
+
+def test_files_of_other_days_are_not_even_opened(job: Container) -> None:
+    broken = job.base / f"processing/input/features/day={LAST_DAY}/part-0.snappy.parquet"
+    broken.write_bytes(b"no parquet")
+    with pytest.raises(JobError, match=f"day={LAST_DAY}.*can't be read as Parquet"):
+        prepare(job)
+    assert days(prepare(job, ["--last-day", str(LAST_DAY - timedelta(days=1))])["test"])[-1] < LAST_DAY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--test-days", "28"], "the train split is empty: no day is left for it. There are labelled rows from 2013"),
+        (["--test-days", "40"], "the train split is empty"),
+        (["--first-day", "2013-02-01"], "holds nothing from 2013-02-01 to the last"),
+        (["--first-day", "2013-01-09", "--last-day", "2013-01-08"], "--first-day 2013-01-09 is after"),
+        (["--first-day", "yesterday"], "--first-day must be YYYY-MM-DD or 'earliest', got 'yesterday'"),
+        (["--test-days", "some"], "--test-days must be a whole number of days, got 'some'"),
+        (["--test-days", "0"], "--test-days must be at least 1, got 0"),
+        (["--validation-days", "-1"], "--validation-days must be at least 1, got -1"),
+        (["--days", "3"], "doesn't know the arguments --days 3"),
+    ],
+)
+def test_days_that_can_not_be_split_are_refused_with_the_reason(
+    job: Container, arguments: list[str], reason: str
+) -> None:
+    with pytest.raises(JobError) as refused:
+        prepare(job, arguments)
+    assert reason in str(refused.value)
+    assert not list((job.base / "processing").glob("output/test/*"))
+
+
+def test_pipeline_arguments_mean_what_no_argument_means() -> None:
+    spelled = ["--first-day", "earliest", "--last-day", "latest", "--test-days", "30", "--validation-days", "14"]
+    assert parse_arguments(spelled) == parse_arguments([])
+
+
+def test_a_file_without_a_feature_is_named_with_it(job: Container) -> None:
+    job.parquet(f"processing/input/features/day={FIRST_DAY}/part-1.parquet", rows(1).drop("day", "distance", "late"))
+    with pytest.raises(JobError, match=r"day=2013-01-01.*part-1.parquet misses the columns distance, late"):
+        prepare(job)
+
+
+def test_no_data_no_label_and_a_strange_folder_end_with_their_reason(job: Container) -> None:
+    job.partitioned("processing/input/features", rows().with_columns(late=pl.lit(None, pl.Int32)))
+    with pytest.raises(JobError, match="nothing to learn from"):
+        prepare(job)
+    job.parquet("processing/input/features/day=monday/a.parquet", rows(1).drop("day"))
+    with pytest.raises(JobError, match=r"day=monday.*isn't named after a day"):
+        prepare(job)
+
+
+def test_a_failed_job_leaves_its_reason_where_sagemaker_looks(container: Container) -> None:
+    container.code("processing/input/code")
+    done = container.run("prepare")
+    assert done.returncode == 1
+    assert container.failure().startswith("no data: ")
+    assert (container.base / "output" / "message").read_text() == container.failure()
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == container.failure()
+    assert container.left_over() == []
