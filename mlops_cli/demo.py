@@ -54,7 +54,8 @@ class Demo:
         with self._chapter("cdk bootstrap") as report:
             variables = process.environment(self.port)
             target = f"aws://{variables['CDK_DEFAULT_ACCOUNT']}/{variables['CDK_DEFAULT_REGION']}"
-            self._cdk(["bootstrap", target], environment, report)
+            # away from cdk.json: bootstrapping needs no synthesized app
+            self._cdk(["bootstrap", target], environment, report, directory=state_dir(self.port))
         with self._chapter(f"cdk deploy '{ENVIRONMENT}/*'") as report:
             options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
             self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], environment, report)
@@ -102,7 +103,13 @@ class Demo:
                 raise
         self.console.print(f"[green]done[/]  {title}  [dim]{time.monotonic() - began:.1f} s  {latest}[/]")
 
-    def _cdk(self, arguments: list[str], environment: dict[str, str], report: Callable[[str], None]) -> None:
+    def _cdk(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        report: Callable[[str], None],
+        directory: Path = ROOT,
+    ) -> None:
         cdk = shutil.which("cdk") or str(ROOT / "node_modules" / ".bin" / "cdk")
         log = state_dir(self.port) / f"cdk-{arguments[0]}.log"
         recent: deque[str] = deque(maxlen=25)
@@ -110,7 +117,7 @@ class Demo:
             log.open("w") as copy,
             subprocess.Popen(
                 [cdk, *arguments, "--no-color"],
-                cwd=ROOT,
+                cwd=directory,
                 env={**environment, "CI": "true", "NO_COLOR": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

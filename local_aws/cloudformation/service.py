@@ -22,6 +22,7 @@ from local_aws.cloudformation.stack_operations import StackOperations
 from local_aws.cloudformation.stacks import Stack, StackStore
 from local_aws.service import Call, LocalContext
 
+SHORT_DEPLOYMENT_SECONDS = 3.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -93,3 +94,5 @@ class CloudFormationService:
         thread = threading.Thread(target=run, name=f"cloudformation-{stack.name}", daemon=True)
         self._threads.add(thread)
         thread.start()
+        # a client that finds the deployment in progress asks again after some seconds only
+        thread.join(timeout=SHORT_DEPLOYMENT_SECONDS)
