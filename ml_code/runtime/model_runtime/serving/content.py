@@ -69,10 +69,18 @@ class RowReader:
                 value = _number(text)
             except ValueError:
                 value = self._text_value(number, name, text)
-            if not (-LARGEST <= value <= LARGEST or math.isnan(value)):
-                raise RequestError(400, f"row {number}, {name}: {text!r} is not a finite 32-bit number")
+            if not -LARGEST <= value <= LARGEST and text.strip():
+                value = self._no_finite_value(number, name, text, value)
             row.append(value)
         return row
+
+    def _no_finite_value(self, number: int, name: str, text: str, value: float) -> float:
+        """Tell a missing value (`nan`) from a code that only looks like one: NAN and INF are airports."""
+        if name in self.encoders and text.strip().isupper():
+            return self._text_value(number, name, text)
+        if math.isnan(value):
+            return MISSING
+        raise RequestError(400, f"row {number}, {name}: {text!r} is not a finite 32-bit number")
 
     def _text_value(self, number: int, name: str, text: str) -> float:
         stripped = text.strip()
@@ -87,6 +95,8 @@ class RowReader:
             return encoder(stripped)
         except ValueError as error:
             raise RequestError(400, f"row {number}, {name}: {error}") from error
+        except LookupError as error:
+            raise RequestError(400, f"row {number}, {name}: {text!r} is not a known value") from error
 
     def _json_rows(self, text: str) -> list[list[float]]:
         try:

@@ -75,7 +75,8 @@ def main(paths: ContainerPaths) -> None:
     try:
         listener = socket.create_server((settings.host, settings.port))
     except OSError as error:
-        raise JobError(f"can't listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise JobError(f"can't listen on {settings.host}:{settings.port}: {reason}") from error
     print(f"serving on {settings.host}:{settings.port}", flush=True)
     server.run(sockets=[listener])
 
