@@ -14,6 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from mlops_constructs.findings import acknowledge
 from mlops_constructs.runtime_image import RuntimeImage
 
 from .settings import Budget, EnvironmentSettings, Repository
@@ -104,6 +105,7 @@ class FoundationStack(Stack):
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
         )
+        acknowledge(bucket, {"AwsSolutions-S1": "It is the bucket that access logs go to; its own would never end"})
         return bucket
 
     def _define_alarms(self, email: str | None) -> sns.Topic:
@@ -125,6 +127,10 @@ class FoundationStack(Stack):
         # EventBridge tells a topic's policy nothing that it could check, no account and no rule, so that any account's
         # rule would pass: it publishes with a role instead.
         publisher = iam.Role(self, "AlarmPublisher", assumed_by=iam.ServicePrincipal("events.amazonaws.com"))
+        acknowledge(
+            publisher,
+            {"AwsSolutions-IAM5[Action::kms:GenerateDataKey*]": "The CDK's own grant, on the environment's key alone"},
+        )
         return targets.SnsTopic(self.alarms, role=publisher)
 
     def _define_budget(self, budget: Budget) -> budgets.CfnBudget:

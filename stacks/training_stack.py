@@ -10,7 +10,8 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
-from mlops_constructs.feature_job import PackageAsset, grant_read_asset
+from mlops_constructs.feature_job import PackageAsset
+from mlops_constructs.grants import grant_read_asset
 from mlops_constructs.model_registry import ModelRegistry
 from mlops_constructs.pipeline_steps import JobNetwork
 from mlops_constructs.runtime_image import RuntimeImage

@@ -10,6 +10,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from .grants import grant_decrypt, grant_encrypt_decrypt, grant_read_objects, grant_read_write_objects
+
 Zone: TypeAlias = Literal["raw", "curated", "capture", "artifacts"]
 
 
@@ -54,13 +56,15 @@ class DataLake(Construct):
         """The bucket of a zone."""
         return {"raw": self.raw, "curated": self.curated, "capture": self.capture, "artifacts": self.artifacts}[zone]
 
-    def grant_read(self, grantee: iam.IGrantable, zone: Zone, prefix: str = "") -> iam.Grant:
+    def grant_read(self, role: iam.IRole, zone: Zone, prefix: str = "") -> None:
         """Let a role list the zone and read the objects under a prefix, everything when left out."""
-        return self.zone(zone).grant_read(grantee, f"{prefix}*")
+        grant_read_objects(self.zone(zone), role, prefix)
+        grant_decrypt(self._key, role)
 
-    def grant_read_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str = "") -> iam.Grant:
+    def grant_read_write(self, role: iam.IRole, zone: Zone, prefix: str = "") -> None:
         """Let a role list the zone, and read, write and delete under a prefix, everything when left out."""
-        return self.zone(zone).grant_read_write(grantee, f"{prefix}*")
+        grant_read_write_objects(self.zone(zone), role, prefix)
+        grant_encrypt_decrypt(self._key, role)
 
     def _define_bucket(
         self, construct_id: str, *, versioned: bool = False, expiration: Duration | None = None

@@ -10,11 +10,11 @@ from typing import Literal
 from aws_cdk import Duration, IgnoreMode, Names
 from aws_cdk import aws_events as events
 from aws_cdk import aws_glue as glue
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
+from .grants import grant_encrypt_decrypt, grant_read_asset
 from .job_role import JobRole
 from .log_retention import LogRetention
 
@@ -58,11 +58,6 @@ class PackageAsset(assets.Asset):
             ignore_mode=IgnoreMode.DOCKER,
             exclude=["*", f"!{package}", f"{package}/tests", "**/__pycache__", "**/*.pyc"],
         )
-
-
-def grant_read_asset(asset: assets.Asset, grantee: iam.IGrantable) -> iam.Grant:
-    """Let a role read one asset. The asset's own `grant_read` opens the assets of every app in the account."""
-    return asset.bucket.grant_read(grantee, asset.s3_object_key)
 
 
 class FeatureJob(Construct):
@@ -126,7 +121,7 @@ class FeatureJob(Construct):
         role = JobRole(self, "Role", service="glue.amazonaws.com", log_groups="/aws-glue/", metrics_namespaces=["Glue"])
         # Glue makes the log groups of a job with a security configuration, and encrypts them, in the job's role.
         role.grant_log_encryption()
-        self._key.grant_encrypt_decrypt(role)
+        grant_encrypt_decrypt(self._key, role)
         return role
 
     def _define_logs(self, retention: LogRetention) -> None:

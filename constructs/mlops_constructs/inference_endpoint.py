@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from .grants import grant_encrypt_decrypt, grant_write_objects
 from .job_role import JobRole
 from .log_retention import LogRetention
 from .pipeline_steps import JobNetwork
@@ -114,12 +115,12 @@ class InferenceEndpoint(Construct):
             metrics_namespaces=["/aws/sagemaker/Endpoints"],
         )
         image.grant_pull(role)
-        self._key.grant_encrypt_decrypt(role)
+        grant_encrypt_decrypt(self._key, role)
         role.grant_disk_encryption(self._key)
         if network:
             role.grant_network(network)
         if capture:
-            capture.bucket.grant_put(role, f"{self.endpoint_name}/*")
+            grant_write_objects(capture.bucket, role, f"{self.endpoint_name}/")
         return role
 
     def _define_model(self, model_package_arn: str, network: JobNetwork | None) -> sagemaker.CfnModel:

@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, IDependable
 
+from .findings import acknowledge
 from .pipeline_steps import JobNetwork
 
 
@@ -48,6 +49,7 @@ class JobRole(iam.Role):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         self.add_to_policy(iam.PolicyStatement(actions=writing, resources=[self._log_groups]))
+        answers = {f"AwsSolutions-IAM5[Resource::*:log-group:{log_groups}*]": "Services name log groups and streams"}
         if metrics_namespaces:
             self.add_to_policy(
                 iam.PolicyStatement(
@@ -56,6 +58,11 @@ class JobRole(iam.Role):
                     conditions={"StringEquals": {"cloudwatch:namespace": list(metrics_namespaces)}},
                 )
             )
+            answers["AwsSolutions-IAM5[Resource::*]"] = (
+                "PutMetricData knows no resources, so it is held to namespaces; nor do ECR's GetAuthorizationToken "
+                "and EC2's Describe calls"
+            )
+        acknowledge(self, answers)
 
     @property
     def ready(self) -> IDependable:
@@ -114,4 +121,13 @@ class JobRole(iam.Role):
                 ],
                 resources=["*"],
             )
+        )
+        reason = "EC2 names interfaces as they are made, and a shared VPC's account is known to nobody here"
+        acknowledge(
+            self,
+            {
+                "AwsSolutions-IAM5[Resource::*:network-interface/*]": reason,
+                "AwsSolutions-IAM5[Resource::*:*:subnet/*]": reason,
+                "AwsSolutions-IAM5[Resource::*:*:security-group/*]": reason,
+            },
         )

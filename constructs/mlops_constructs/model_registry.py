@@ -10,6 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from .findings import acknowledge
+
 
 class ModelRegistry(Construct):
     """The versions of one model, each with its metrics and its approval.
@@ -48,25 +50,23 @@ class ModelRegistry(Construct):
             targets=[target],
         )
 
-    def grant_register(self, grantee: iam.IGrantable) -> iam.Grant:
+    def grant_register(self, role: iam.IRole) -> None:
         """Let a role register versions."""
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"],
-            resource_arns=[self.group.attr_model_package_group_arn, *self._versions_arns()],
-        )
+        self._grant(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"])
 
-    def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
+    def grant_read(self, role: iam.IRole) -> None:
         """Let a role look versions up."""
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"],
-            resource_arns=[self.group.attr_model_package_group_arn, *self._versions_arns()],
-        )
+        self._grant(role, ["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"])
 
-    def _versions_arns(self) -> list[str]:
+    def _grant(self, role: iam.IRole, actions: list[str]) -> None:
         # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
-        return [
+        names = sorted({self.group_name, self.group_name.lower()})
+        versions = [
             Stack.of(self).format_arn(service="sagemaker", resource="model-package", resource_name=f"{name}/*")
-            for name in sorted({self.group_name, self.group_name.lower()})
+            for name in names
         ]
+        iam.Grant.add_to_principal(
+            grantee=role, actions=actions, resource_arns=[self.group.attr_model_package_group_arn, *versions]
+        )
+        reason = "Versions are numbered as they come; the role is held to one group"
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:model-package/{name}/*]": reason for name in names})

@@ -40,7 +40,7 @@ def resources(stack: Stack) -> Callable[..., Resources]:
     """The resources of a type that the stack synthesizes, by logical id."""
 
     def find(kind: str) -> Resources:
-        return dict(Template.from_stack(stack).find_resources(kind))
+        return {key: dict(value) for key, value in Template.from_stack(stack).find_resources(kind).items()}
 
     return find
 
