@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -10,9 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
             "use it, or stop it with `mlops local stop`"
         )
     if _is_taken(port):
-        raise LocalAwsError(f"port {port} is taken by another program: choose one with `--port`")
+        raise LocalAwsError(f"port {port} is taken by {_owner(port)}: choose another one with `--port`")
     state_dir.mkdir(parents=True, exist_ok=True)
     log = state_dir / "server.log"
     encoded = {name: {"python": image.python, "entrypoint": list(image.entrypoint)} for name, image in images.items()}
@@ -68,15 +69,9 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
 def status(state_dir: Path) -> dict[str, Any] | None:
     """Return the status of the server of this folder, or None when none is running."""
     recorded = _recorded(state_dir)
-    if recorded is None:
-        return None
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{recorded['port']}/_local/status", timeout=5) as answer:
-            found: dict[str, Any] = json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
+    found = _status_at(recorded["port"]) if recorded else None
     # another folder's server, or another program, may have taken the port since
-    return found if found.get("pid") == recorded["pid"] else None
+    return found if recorded and found and found.get("pid") == recorded["pid"] else None
 
 
 def stop(state_dir: Path) -> bool:
@@ -122,6 +117,31 @@ def _recorded(state_dir: Path) -> dict[str, int] | None:
     except (FileNotFoundError, ValueError):
         return None
     return recorded
+
+
+def source_fingerprint() -> str:
+    """Return a hash of the local AWS's own code: a server that reports another one was started from other code."""
+    root = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _status_at(port: int, timeout: float = 5) -> dict[str, Any] | None:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/_local/status", timeout=timeout) as answer:
+            found = json.load(answer)
+    except (OSError, ValueError, HTTPException):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _owner(port: int) -> str:
+    found = _status_at(port, timeout=1)
+    if found is None or "state_dir" not in found:
+        return "another program"
+    return f"the local AWS of {found['state_dir']} (process {found['pid']})"
 
 
 def _is_taken(port: int) -> bool:

@@ -24,6 +24,7 @@ from local_aws.cloudformation import CloudFormationService
 from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
+from local_aws.process import source_fingerprint
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext
 
@@ -43,6 +44,7 @@ class LocalAwsServer:
     def __init__(self, port: int, state_dir: Path, images: Mapping[str, Image]) -> None:
         moto_fit.honour_loopback_transport()
         self._started = time.time()
+        self._source = source_fingerprint()
         self._stopped = threading.Event()
         self._server: BaseWSGIServer = make_server(HOST, port, self._answer, threaded=True, request_handler=_Handler)
         self.context = LocalContext(
@@ -73,6 +75,7 @@ class LocalAwsServer:
             "port": self.port,
             "endpoint_url": self.context.endpoint_url,
             "state_dir": str(self.context.state_dir),
+            "source": self._source,
             "uptime_seconds": round(time.time() - self._started),
             "endpoints": self._sagemaker.endpoints(),
             "inert_resource_types": self._cloudformation.inert_types(),

@@ -51,10 +51,16 @@ def demo(
 ) -> None:
     """Deploy the platform to a local AWS, train on real flights, and answer predictions."""
     story.check_programs()
+    telling = story.Demo(port)
     try:
-        story.Demo(port).run()
+        telling.run()
+    except KeyboardInterrupt:
+        # what was started for this run doesn't outlive it
+        stop = stop or telling.started
+        raise
     except BaseException:
-        errors.print(f"the log of the local AWS: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
+        where = "" if stop else "the local AWS keeps running, to look into it; `mlops local stop` ends it. "
+        errors.print(f"{where}Its log: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
         raise
     finally:
         if stop:

@@ -26,7 +26,7 @@ from rich.table import Table
 from local_aws import process
 from mlops_cli import flights, jobs, scoring
 from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
-from mlops_cli.local import ROOT, ensure_running, state_dir
+from mlops_cli.local import DEFAULT_PORT, ROOT, start_local_aws, state_dir, wide_console
 
 ENVIRONMENT = "dev"
 MODEL = "flight_delay"
@@ -42,14 +42,15 @@ class Demo:
     """The story, told chapter by chapter on a console. `results` collects what the summary shows."""
 
     port: int
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=lambda: wide_console())
     results: dict[str, str] = field(default_factory=dict)
+    started: bool = False
 
     def run(self) -> None:
         """Run every chapter. Raises DeploymentError (or the error of what failed) at the first that doesn't succeed."""
         began = time.monotonic()
         with self._chapter("start the local AWS") as report:
-            report(str(ensure_running(self.port)["endpoint_url"]))
+            report(self._start())
         environment = {**os.environ, **process.environment(self.port)}
         with self._chapter("cdk bootstrap") as report:
             variables = process.environment(self.port)
@@ -85,10 +86,24 @@ class Demo:
         self.results["time"] = f"{time.monotonic() - began:.0f} s"
         self._summary(endpoint, execution)
 
+    def _start(self) -> str:
+        found = process.status(state_dir(self.port))
+        if found is None:
+            found = start_local_aws(self.port)
+            self.started = True
+        elif found["source"] != process.source_fingerprint():
+            self.console.print(
+                "[yellow]note[/]  the local AWS that is running was started from other code than this checkout's: "
+                f"`mlops local stop --port {self.port}` first, to run the newest"
+            )
+        return str(found["endpoint_url"])
+
     @contextmanager
     def _chapter(self, title: str) -> Iterator[Callable[[str], None]]:
         began = time.monotonic()
         latest = ""
+        if not self.console.is_terminal:
+            self.console.print(f"....  {title}")
         with self.console.status(f"[bold]{title}[/]") as status:
 
             def report(message: str) -> None:
@@ -101,7 +116,8 @@ class Demo:
             except BaseException:
                 self.console.print(f"[red]failed[/]  {title}")
                 raise
-        self.console.print(f"[green]done[/]  {title}  [dim]{time.monotonic() - began:.1f} s  {latest}[/]")
+        took = f"{time.monotonic() - began:.1f} s"
+        self.console.print(f"[green]done[/]  {title}  [dim]{took}  {latest}[/]", no_wrap=True, overflow="ellipsis")
 
     def _cdk(
         self,
@@ -207,11 +223,12 @@ class Demo:
         table.add_row("[bold]endpoint[/]", endpoint)
         table.add_row("[bold]execution[/]", execution)
         self.console.print(Panel(table, title="the platform is up", border_style="green"))
-        where = "" if self.port == 5055 else f" --port {self.port}"
+        where = "" if self.port == DEFAULT_PORT else f" --port {self.port}"
         commands = (
-            f'eval "$(.venv/bin/mlops local env{where})"',
-            ".venv/bin/aws sagemaker describe-endpoint --endpoint-name " + endpoint,
-            ".venv/bin/aws logs tail /aws/sagemaker/TrainingJobs",
+            f'eval "$(.venv/bin/mlops local env{where})"        # then any AWS tool, the AWS CLI for one:',
+            f"aws sagemaker describe-endpoint --endpoint-name {endpoint}",
+            f"aws sagemaker list-pipeline-execution-steps --pipeline-execution-arn {execution}",
+            "aws logs tail /aws/sagemaker/TrainingJobs",
             f".venv/bin/mlops predict {MODEL} --sample 5",
             f".venv/bin/mlops local stop{where}",
         )

@@ -36,15 +36,21 @@ def images(root: Path = ROOT) -> dict[str, Image]:
     return {f"{platform['name']}-runtime": RUNTIME}
 
 
-def ensure_running(port: int) -> dict[str, Any]:
-    """Return the status of the local AWS on this port; start it if none is running."""
-    return process.status(state_dir(port)) or process.start(port, state_dir(port), images())
+def start_local_aws(port: int) -> dict[str, Any]:
+    """Start the local AWS on this port and return its status; LocalAwsError when it can't be started."""
+    return process.start(port, state_dir(port), images())
+
+
+def wide_console() -> Console:
+    """Return a console that doesn't break lines at 80 characters where nobody watches, in the log of a CI run say."""
+    found = Console(highlight=False)
+    return found if found console.is_terminal else Console(highlight=False, width=120)
 
 
 @app.command()
 def start(port: Port = DEFAULT_PORT) -> None:
     """Start the local AWS in the background."""
-    found = process.start(port, state_dir(port), images())
+    found = start_local_aws(port)
     console.print(f"local AWS at [bold]{found['endpoint_url']}[/] (process {found['pid']})")
     console.print(f'point any AWS tool at it:  eval "$(mlops local env --port {port})"', markup=False)
 
