@@ -44,7 +44,7 @@ def start_local_aws(port: int) -> dict[str, Any]:
 def wide_console() -> Console:
     """Return a console that doesn't break lines at 80 characters where nobody watches, in the log of a CI run say."""
     found = Console(highlight=False)
-    return found if found console.is_terminal else Console(highlight=False, width=120)
+    return found if found.is_terminal else Console(highlight=False, width=120)
 
 
 @app.command()
