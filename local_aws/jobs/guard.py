@@ -1,7 +1,8 @@
-"""Ends the process groups of jobs when the local AWS itself dies, even by SIGKILL.
+"""Ends the processes of jobs when the local AWS itself dies, even by SIGKILL.
 
-The guard is one small process that reads `+<group>` and `-<group>` lines from its standard input. When the pipe closes
-because the local AWS is gone, it kills every group that is still listed.
+The guard is one small process that reads `+<group> <mark>` and `-<group>` lines from its standard input. When the pipe
+closes because the local AWS is gone, it kills every group that is still listed, and what left its group: a mark in the
+environment, which children inherit, tells the processes of a job.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 import threading
 from pathlib import Path
 
+MARK_VARIABLE = "LOCAL_AWS_JOB"
+
 
 class ProcessGuard:
     """The parent's side of the guard; the process is started with the first group to watch."""
@@ -21,29 +24,34 @@ class ProcessGuard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._watched: dict[int, str] = {}
 
-    def watch(self, group: int) -> None:
-        """Have the group killed when this process ends before `forget` is called."""
-        self._send(f"+{group}\n")
+    def watch(self, group: int, mark: str) -> None:
+        """Have the processes of a job killed when this process ends before `forget` is called."""
+        with self._lock:
+            self._watched[group] = mark
+            self._send(f"+{group} {mark}\n")
 
     def forget(self, group: int) -> None:
         """Stop watching a group that has ended."""
-        self._send(f"-{group}\n")
+        with self._lock:
+            self._watched.pop(group, None)
+            self._send(f"-{group}\n")
 
     def _send(self, line: str) -> None:
-        with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(Path(__file__).resolve())],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            if self._process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    self._process.stdin.write(line.encode())
-                    self._process.stdin.flush()
+        if self._process is None or self._process.poll() is not None:
+            line = "".join(f"+{group} {mark}\n" for group, mark in self._watched.items())
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(__file__).resolve())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(line.encode())
+                self._process.stdin.flush()
 
 
 def kill_group(group: int, signum: signal.Signals) -> bool:
@@ -55,17 +63,34 @@ def kill_group(group: int, signum: signal.Signals) -> bool:
     return True
 
 
+def kill_marked(marks: set[str]) -> int:
+    """Kill the processes that carry one of the marks, where /proc shows them; returns how many."""
+    wanted = {f"{MARK_VARIABLE}={mark}".encode() for mark in marks}
+    killed = 0
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            found = wanted.intersection(entry.read_bytes().split(b"\0"))
+            if found:
+                os.kill(int(entry.parent.name), signal.SIGKILL)
+                killed += 1
+        except OSError:  # ended in the meantime, or someone else's
+            continue
+    return killed
+
+
 def main() -> None:
     """Follow the parent's lines until its pipe closes, then kill what is left."""
-    groups: set[int] = set()
+    groups: dict[int, str] = {}
     for line in sys.stdin:
-        sign, group = line[0], int(line[1:])
-        if sign == "+":
-            groups.add(group)
+        group, _, mark = line[1:].strip().partition(" ")
+        if line[0] == "+":
+            groups[int(group)] = mark
         else:
-            groups.discard(group)
+            groups.pop(int(group), None)
     for group in groups:
         kill_group(group, signal.SIGKILL)
+    if groups:
+        kill_marked(set(groups.values()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 FLUSH_SECONDS = 0.5
 BATCH_EVENTS = 1000
+BATCH_BYTES = 1024 * 1024
+TAIL_LINES = 200
+TAIL_LINE_LENGTH = 4096
 STREAM_LIMIT_BYTES = 8 * 1024 * 1024
 
 
@@ -29,7 +32,8 @@ class LogStream:
         self._size = 0
         self._dropped = 0
         self._pending: list[dict[str, Any]] = []
-        self._tail: deque[str] = deque(maxlen=200)
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._newest = 0
         self._lock = threading.Lock()
         self._closed = threading.Event()
         with contextlib.suppress(ClientError, BotoCoreError):
@@ -41,15 +45,14 @@ class LogStream:
 
     def write(self, line: str) -> None:
         """Take one line; it reaches CloudWatch Logs within about half a second."""
-        size = len(line) + 26
+        size = len(line.encode(errors="replace")) + 26
         with self._lock:
-            self._tail.append(line)
+            self._tail.append(line[:TAIL_LINE_LENGTH])
             if self._size + size > self._limit:
                 self._dropped += 1
                 return
             self._size += size
-            # CloudWatch Logs refuses empty messages
-            self._pending.append({"timestamp": int(time.time() * 1000), "message": line or " "})
+            self._append(line)
 
     def tail(self, lines: int) -> str:
         """Return the newest lines that aren't blank."""
@@ -65,8 +68,13 @@ class LogStream:
         if self._dropped:
             notice = f"log is full: {self._dropped} more lines were dropped after {self._limit:,} bytes"
             with self._lock:
-                self._pending.append({"timestamp": int(time.time() * 1000), "message": notice})
+                self._append(notice)
         self._flush()
+
+    def _append(self, line: str) -> None:
+        # events have to be in order of time, even when the clock is set back, and mustn't be empty
+        self._newest = max(int(time.time() * 1000), self._newest)
+        self._pending.append({"timestamp": self._newest, "message": line or " "})
 
     def _flush_regularly(self) -> None:
         while not self._closed.wait(FLUSH_SECONDS):
@@ -75,10 +83,20 @@ class LogStream:
     def _flush(self) -> None:
         while True:
             with self._lock:
-                batch = self._pending[:BATCH_EVENTS]
-                del self._pending[: len(batch)]
+                batch = self._next_batch()
             if not batch:
                 return
             # a job doesn't fail because its log can't be written
             with contextlib.suppress(ClientError, BotoCoreError):
                 self._client.put_log_events(logGroupName=self.group, logStreamName=self.stream, logEvents=batch)
+
+    def _next_batch(self) -> list[dict[str, Any]]:
+        size, count = 0, 0
+        for event in self._pending[:BATCH_EVENTS]:
+            size += len(event["message"].encode(errors="replace")) + 26
+            if count and size > BATCH_BYTES:
+                break
+            count += 1
+        batch = self._pending[:count]
+        del self._pending[:count]
+        return batch

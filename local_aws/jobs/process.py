@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from local_aws.jobs.guard import ProcessGuard, kill_group
+from local_aws.jobs.guard import MARK_VARIABLE, ProcessGuard, kill_group, kill_marked
+
+_log = logging.getLogger(__name__)
 
 LineSink = Callable[[str], None]
 EndedBy = Literal["exit", "stop", "time limit"]
@@ -32,7 +36,10 @@ class Outcome:
 
 
 class JobProcess:
-    """A running subprocess. Lines of standard error go to `stderr`, or among those of standard output without one."""
+    """A running subprocess with all that it starts.
+
+    Lines of standard error go to `stderr`, or among those of standard output without one.
+    """
 
     def __init__(
         self,
@@ -47,17 +54,18 @@ class JobProcess:
         self._grace = stop_grace_seconds
         self._ended_by: EndedBy = "exit"
         self._ending = threading.Lock()
+        self._mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
             list(command),
             cwd=directory,
-            env=dict(environment),
+            env={**environment, MARK_VARIABLE: self._mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
             start_new_session=True,
         )
         self.pid = self._process.pid
-        _guard.watch(self.pid)
+        _guard.watch(self.pid, self._mark)
         self._readers = [
             threading.Thread(target=_read_lines, args=(pipe, sink), daemon=True, name=f"output-of-{self.pid}")
             for pipe, sink in ((self._process.stdout, stdout), (self._process.stderr, stderr))
@@ -71,13 +79,14 @@ class JobProcess:
         return self._process.poll() is None
 
     def wait(self, time_limit_seconds: float | None = None) -> Outcome:
-        """Wait for the end; a process that outlives the limit is stopped. Leaves no process of the group behind."""
+        """Wait for the end; a process that outlives the limit is stopped. Leaves none of its children behind."""
         try:
             self._process.wait(time_limit_seconds)
         except subprocess.TimeoutExpired:
             self._end("time limit")
         code = self._process.wait()
         kill_group(self.pid, signal.SIGKILL)
+        kill_marked({self._mark})
         for reader in self._readers:
             reader.join(timeout=5)
         _guard.forget(self.pid)
@@ -112,4 +121,8 @@ def job_environment(*layers: Mapping[str, str]) -> dict[str, str]:
 def _read_lines(pipe: IO[bytes], sink: LineSink) -> None:
     with pipe:
         while line := pipe.readline(LINE_LIMIT_BYTES - 1024):
-            sink(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+            try:
+                sink(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+            except Exception:
+                # a process whose output isn't read would stand still
+                _log.exception("a line of output was lost")

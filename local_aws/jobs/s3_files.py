@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
 TRANSFER_THREADS = 4
+# uploads of files fail with errors of boto3 itself
+S3_ERRORS = (ClientError, BotoCoreError, Boto3Error)
 
 
 @dataclass(frozen=True)

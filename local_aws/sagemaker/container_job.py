@@ -13,17 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment
-from local_aws.jobs.s3_files import S3Uri, download, list_files
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
 from local_aws.service import Image
 
 _log = logging.getLogger(__name__)
 
 FAILURE_LENGTH = 1024
+LOG_TAIL_LENGTH = 900
 CLOSE_GRACE_SECONDS = 2.0
 OPT_ML = PurePosixPath("/opt/ml")
 
@@ -58,6 +57,7 @@ class ContainerJob(threading.Thread, ABC):
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
         self._log: LogStream | None = None
+        self._downloaded: list[Path] = []
 
     @property
     def status(self) -> str:
@@ -82,6 +82,8 @@ class ContainerJob(threading.Thread, ABC):
             status = self._execute()
         except (JobFailure, UnknownImageError) as error:
             status, reason = "Failed", str(error)
+        except S3_ERRORS as error:
+            status, reason = "Failed", f"ClientError: {error}"
         except OSError as error:
             status = "Failed"
             full = error.errno == errno.ENOSPC
@@ -99,9 +101,9 @@ class ContainerJob(threading.Thread, ABC):
                     self.record["FailureReason"] = reason[:FAILURE_LENGTH]
                 self._finish(status)
                 self._announce()
-            if status == "Completed":
-                # what failed or was stopped stays, to be looked at
-                shutil.rmtree(self._directory, ignore_errors=True)
+            # what failed or was stopped stays, to be looked at, but for copies of what is in S3
+            for directory in [self._directory] if status == "Completed" else self._downloaded:
+                shutil.rmtree(directory, ignore_errors=True)
         finally:
             self._process = self._log = None
             self.finished.set()
@@ -113,6 +115,10 @@ class ContainerJob(threading.Thread, ABC):
     @abstractmethod
     def _image_uri(self) -> str:
         """Return the image that the container is made from."""
+
+    @abstractmethod
+    def _instance_count(self) -> int:
+        """Return how many instances the request asks for."""
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -154,6 +160,8 @@ class ContainerJob(threading.Thread, ABC):
         self._path(OPT_ML).mkdir(parents=True)
         stream = f"{self.name_}/algo-1-{int(time.time())}"
         self._log = LogStream(self._client("logs"), self.log_group, stream)
+        if self._instance_count() > 1:
+            self._log.write(f"local AWS: one process stands for {self._instance_count()} instances")
         self._enter("Downloading")
         self._prepare()
         if self._stop_requested.is_set():
@@ -191,16 +199,15 @@ class ContainerJob(threading.Thread, ABC):
         return outcome
 
     def _take_line(self, line: str) -> None:
-        assert self._log is not None
-        self._log.write(line)
+        if self._log is not None:
+            self._log.write(line)
 
     def _container_failure(self, outcome: Outcome) -> str:
         message = self._first_text("output/failure")
         if not message and self._log is not None:
-            message = self._log.tail(5)
-        suffix = f", exit code: {outcome.exit_code}"
-        message = message or "the container ended without a message; see its logs"
-        return f"AlgorithmError: {message}"[: FAILURE_LENGTH - len(suffix)] + suffix
+            # the end of a log says what happened
+            message = self._log.tail(5)[-LOG_TAIL_LENGTH:]
+        return algorithm_error(message or "the container ended without a message; see its logs", outcome)
 
     def _first_text(self, relative: str) -> str:
         """Return the first 1,024 characters of a file of the container, or nothing."""
@@ -231,6 +238,9 @@ class ContainerJob(threading.Thread, ABC):
         """Download an S3Prefix or a ManifestFile; JobFailure as SageMaker words it when there is nothing."""
         client = self._client("s3")
         directory.mkdir(parents=True, exist_ok=True)
+        self._downloaded.append(directory)
+        if data_type not in ("S3Prefix", "ManifestFile"):
+            raise JobFailure(f"ClientError: {source}: data of the type {data_type} can't be read locally")
         try:
             for uri in self._manifest(source) if data_type == "ManifestFile" else [S3Uri.parse(source)]:
                 files = list_files(client, uri)
@@ -241,7 +251,7 @@ class ContainerJob(threading.Thread, ABC):
                         f"({self._workspace.region}) and that objects exist under that S3 prefix."
                     )
                 download(client, uri.bucket, files, directory)
-        except (ClientError, BotoCoreError, ValueError) as error:
+        except (*S3_ERRORS, ValueError) as error:
             raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
 
     def _manifest(self, source: str) -> list[S3Uri]:
@@ -255,6 +265,12 @@ class ContainerJob(threading.Thread, ABC):
 
     def _announce(self) -> None:
         self._workspace.emit(self.event, self.record, self.record[self.arn_member])
+
+
+def algorithm_error(message: str, outcome: Outcome) -> str:
+    """Return the FailureReason of a container that failed; a long message is cut, the exit code is always there."""
+    suffix = f", exit code: {outcome.exit_code}"
+    return f"AlgorithmError: {message}"[: FAILURE_LENGTH - len(suffix)] + suffix
 
 
 def container_words(words: list[str], image: Image) -> list[str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local_aws.jobs.process import Outcome
-from local_aws.jobs.s3_files import S3Uri, upload_directory
-from local_aws.sagemaker.container_job import ContainerJob, JobFailure, container_words
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, upload_directory
+from local_aws.sagemaker.container_job import ContainerJob, JobFailure, algorithm_error, container_words
 from local_aws.sagemaker.workspace import plain
 from local_aws.service import Image
 
@@ -33,6 +31,9 @@ class ProcessingJob(ContainerJob):
         app = self.record["AppSpecification"]
         entrypoint = app.get("ContainerEntrypoint") or list(image.entrypoint)
         return container_words([*entrypoint, *app.get("ContainerArguments", [])], image)
+
+    def _instance_count(self) -> int:
+        return int(self.record["ProcessingResources"]["ClusterConfig"].get("InstanceCount", 1))
 
     def _environment(self) -> Mapping[str, str]:
         return {
@@ -67,6 +68,10 @@ class ProcessingJob(ContainerJob):
                 raise JobFailure(
                     f"ClientError: input {processing_input['InputName']!r}: only an S3Input can be read locally"
                 )
+            if source.get("S3InputMode") == "Pipe":
+                raise JobFailure(
+                    f"ClientError: input {processing_input['InputName']!r}: the input mode Pipe isn't run locally"
+                )
             directory = self._made(source.get("LocalPath", "/opt/ml/processing/input"))
             self._download_input(source["S3Uri"], source.get("S3DataType", "S3Prefix"), directory)
         for output in self._outputs():
@@ -79,7 +84,7 @@ class ProcessingJob(ContainerJob):
             try:
                 uri = S3Uri.parse(target["S3Uri"])
                 upload_directory(self._client("s3"), self._path(target["LocalPath"]), uri, kms_key=key)
-            except (ClientError, BotoCoreError, ValueError) as error:
+            except (*S3_ERRORS, ValueError) as error:
                 raise JobFailure(
                     f"ClientError: Upload failed: output {output['OutputName']!r} to {target['S3Uri']}: {error}"
                 ) from error
@@ -99,9 +104,14 @@ class ProcessingJob(ContainerJob):
     def _container_failure(self, outcome: Outcome) -> str:
         message = self._first_text("output/message")
         if message and not self._first_text("output/failure"):
-            return f"AlgorithmError: {message}, exit code: {outcome.exit_code}"
+            return algorithm_error(message, outcome)
         return super()._container_failure(outcome)
 
     def _outputs(self) -> list[dict[str, dict[str, str]]]:
         outputs = self.record.get("ProcessingOutputConfig", {}).get("Outputs", [])
-        return [output for output in outputs if "S3Output" in output]
+        for output in outputs:
+            if "S3Output" not in output:
+                raise JobFailure(
+                    f"ClientError: output {output['OutputName']!r}: only an S3Output can be written locally"
+                )
+        return list(outputs)

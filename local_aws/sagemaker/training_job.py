@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local_aws.jobs.process import Outcome
-from local_aws.jobs.s3_files import S3Uri, list_files, upload_directory, upload_file, write_archive
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, list_files, upload_directory, upload_file, write_archive
 from local_aws.sagemaker.container_job import ContainerJob, JobFailure, container_words
-from local_aws.sagemaker.workspace import now
+from local_aws.sagemaker.workspace import Record, Workspace, now
 from local_aws.service import Image
 
 INPUT = PurePosixPath("/opt/ml/input")
@@ -42,6 +40,10 @@ class TrainingJob(ContainerJob):
     status_member = "TrainingJobStatus"
     event = "SageMaker Training Job State Change"
 
+    def __init__(self, workspace: Workspace, record: Record) -> None:
+        super().__init__(workspace, record)
+        self._metrics: list[tuple[str, re.Pattern[str]]] = []
+
     def _image_uri(self) -> str:
         return str(self.record["AlgorithmSpecification"].get("TrainingImage", ""))
 
@@ -49,6 +51,9 @@ class TrainingJob(ContainerJob):
         algorithm = self.record["AlgorithmSpecification"]
         entrypoint = algorithm.get("ContainerEntrypoint") or [*image.entrypoint, "train"]
         return container_words([*entrypoint, *algorithm.get("ContainerArguments", [])], image)
+
+    def _instance_count(self) -> int:
+        return int(self.record["ResourceConfig"].get("InstanceCount", 1))
 
     def _environment(self) -> Mapping[str, str]:
         return {
@@ -58,6 +63,11 @@ class TrainingJob(ContainerJob):
         }
 
     def _prepare(self) -> None:
+        for definition in self.record["AlgorithmSpecification"].get("MetricDefinitions", []):
+            try:
+                self._metrics.append((definition["Name"], re.compile(definition["Regex"])))
+            except re.error as error:
+                raise JobFailure(f"ClientError: the Regex of metric {definition['Name']!r}: {error}") from error
         channels = self.record.get("InputDataConfig", [])
         instance = self.record["ResourceConfig"].get("InstanceType", "ml.m5.large")
         group = {"instance_group_name": "homogeneousCluster", "instance_type": instance, "hosts": ["algo-1"]}
@@ -83,6 +93,10 @@ class TrainingJob(ContainerJob):
             if source is None:
                 raise JobFailure(
                     f"ClientError: channel {channel['ChannelName']!r}: only an S3DataSource can be read locally"
+                )
+            if channel.get("InputMode", self.record["AlgorithmSpecification"]["TrainingInputMode"]) == "Pipe":
+                raise JobFailure(
+                    f"ClientError: channel {channel['ChannelName']!r}: the input mode Pipe isn't run locally"
                 )
             directory = self._path(INPUT / "data" / channel["ChannelName"])
             self._download_input(source["S3Uri"], source["S3DataType"], directory)
@@ -113,7 +127,7 @@ class TrainingJob(ContainerJob):
             if checkpoints:
                 local = self._made(checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
                 upload_directory(client, local, S3Uri.parse(checkpoints["S3Uri"]))
-        except (ClientError, BotoCoreError, ValueError) as error:
+        except (*S3_ERRORS, ValueError) as error:
             raise JobFailure(f"ClientError: Artifact upload failed: {destination}: {error}") from error
 
     def _transition(self, phase: str) -> None:
@@ -144,10 +158,10 @@ class TrainingJob(ContainerJob):
 
     def _take_line(self, line: str) -> None:
         super()._take_line(line)
-        for definition in self.record["AlgorithmSpecification"].get("MetricDefinitions", []):
-            found = re.search(definition["Regex"], line)
+        for name, pattern in self._metrics:
+            found = pattern.search(line)
             if found and found.groups():
-                self._note_metric(definition["Name"], found.group(1))
+                self._note_metric(name, found.group(1))
 
     def _note_metric(self, name: str, text: str) -> None:
         try:
