@@ -91,7 +91,7 @@ class Demo:
         if found is None:
             found = start_local_aws(self.port)
             self.started = True
-        elif found["source"] != process.source_fingerprint():
+        elif found.get("source") != process.source_fingerprint():
             self.console.print(
                 "[yellow]note[/]  the local AWS that is running was started from other code than this checkout's: "
                 f"`mlops local stop --port {self.port}` first, to run the newest"
