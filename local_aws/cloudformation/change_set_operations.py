@@ -95,18 +95,16 @@ class ChangeSetOperations:
         creating = stack.revision is None
         if stack.status != "REVIEW_IN_PROGRESS" and stack.status not in UPDATABLE:
             raise ValidationError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-        stack.change_set_id = change_set.id
-        stack.change_sets.clear()
         disable_rollback = bool(
             request.get("DisableRollback", (change_set.deployment_config or {}).get("DisableRollback", False))
         )
-        stack.disable_rollback = disable_rollback
         deployment = ScheduledDeployment(stack, self._environment, self._run, request.get("ClientRequestToken"))
         if creating:
             on_failure = "DO_NOTHING" if disable_rollback else change_set.on_stack_failure or "ROLLBACK"
             deployment.create_later(change_set.revision, on_failure)
         else:
             deployment.update_later(change_set.revision, roll_back=not disable_rollback)
+        stack.change_set_id, stack.disable_rollback = change_set.id, disable_rollback
         return {}
 
     def delete_change_set(self, caller: Caller, request: Input) -> Output:
@@ -114,7 +112,7 @@ class ChangeSetOperations:
             stack, change_set = self._find(caller, request)
         except ChangeSetNotFound:
             return {}
-        del stack.change_sets[change_set.name]
+        stack.change_sets.pop(change_set.name, None)
         return {}
 
     def list_change_sets(self, caller: Caller, request: Input) -> Output:
@@ -132,7 +130,7 @@ class ChangeSetOperations:
                     "CreationTime": change_set.created_at,
                     "Description": change_set.description,
                 }
-                for change_set in stack.change_sets.values()
+                for change_set in list(stack.change_sets.values())
             ]
         }
 
@@ -178,7 +176,7 @@ class ChangeSetOperations:
         else:
             stacks = self._store.of(caller.account, caller.region)
         for stack in stacks:
-            for change_set in stack.change_sets.values():
+            for change_set in list(stack.change_sets.values()):
                 if name in (change_set.name, change_set.id):
                     return stack, change_set
         raise ChangeSetNotFound(name)

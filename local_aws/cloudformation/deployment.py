@@ -154,7 +154,7 @@ class Deployment:
                 if not isinstance(failure.__cause__, ReplacementRequired):
                     raise
                 self._stack.journal.pop()
-                current.properties = before.properties
+                current.attempted = before.attempted
         try:
             self._steps.check_replaceable(declaration, before.properties, properties)
         except Exception as error:
@@ -168,6 +168,7 @@ class Deployment:
         stack, steps = self._stack, self._steps
         stack.move_to("UPDATE_ROLLBACK_IN_PROGRESS", reason, self._token)
         superseded: list[StackResource] = []
+        restored: list[StackResource] = []
         failed: list[str] = []
         remaining: list[JournalEntry] = []
         for entry in reversed(stack.journal):
@@ -178,6 +179,7 @@ class Deployment:
                 superseded.append(stack.resources.pop(entry.logical_id))
                 if entry.before is not None:
                     steps.restore(entry.before)
+                    restored.append(entry.before)
             elif entry.logical_id in skip:
                 stack.resources[entry.logical_id] = entry.before
             else:
@@ -188,7 +190,9 @@ class Deployment:
                     failed.append(failure.logical_id)
                     remaining.insert(0, entry)
         stack.journal[:] = remaining
-        stack.leftovers[:] = superseded
+        # what an earlier attempt to roll back superseded still waits for its deletion
+        stack.leftovers[:] = [item for item in stack.leftovers if not any(item is other for other in restored)]
+        stack.leftovers += superseded
         if failed:
             stack.move_to(
                 "UPDATE_ROLLBACK_FAILED",
@@ -197,7 +201,7 @@ class Deployment:
             )
             return
         stack.move_to("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", token=self._token)
-        self._clean_up(superseded, newest_first=False)
+        self._clean_up(stack.leftovers, newest_first=False)
         stack.leftovers.clear()
         stack.revision, stack.stable_revision = stack.stable_revision or stack.revision, None
         stack.move_to("UPDATE_ROLLBACK_COMPLETE", token=self._token)

@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 from local_aws.cloudformation.errors import ValidationError
@@ -65,9 +66,9 @@ class Evaluator:
         self._parameters = parameters
         self._references = references
         self._conditions: dict[str, bool] = {}
+        self._deciding: list[str] = []
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
-            "Condition": self.condition,
             "Fn::GetAtt": self._get_att,
             "Fn::Join": self._join,
             "Fn::Sub": self._sub,
@@ -91,7 +92,13 @@ class Evaluator:
             declared = self._template.section("Conditions")
             if name not in declared:
                 raise ValidationError(f"Template error: unresolved condition {name}")
+            if name in self._deciding:
+                raise ValidationError(
+                    f"Template error: Found circular condition dependency: {', '.join(self._deciding)}"
+                )
+            self._deciding.append(name)
             self._conditions[name] = self._truth(declared[name])
+            self._deciding.pop()
         return self._conditions[name]
 
     def enabled(self, condition: str | None) -> bool:
@@ -103,7 +110,7 @@ class Evaluator:
         if isinstance(value, dict):
             if len(value) == 1:
                 name, argument = next(iter(value.items()))
-                if name in self._functions and not (name == "Condition" and not isinstance(argument, str)):
+                if name in self._functions:
                     return self._functions[name](argument)
                 if name.startswith("Fn::"):
                     raise ValidationError(f"Template error: {name} isn't supported by the local AWS")
@@ -114,6 +121,8 @@ class Evaluator:
         return self._resolve_dynamic(value) if isinstance(value, str) else value
 
     def _truth(self, value: Any) -> bool:
+        if isinstance(value, dict) and value.keys() == {"Condition"}:
+            return self.condition(value["Condition"])
         result = self.evaluate(value)
         return result if isinstance(result, bool) else str(result).lower() == "true"
 
@@ -125,7 +134,10 @@ class Evaluator:
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return NO_VALUE
-        return self._parameters[name] if name in self._parameters else self._references.reference(name)
+        if name not in self._parameters:
+            return self._references.reference(name)
+        value = self._parameters[name]
+        return self._resolve_dynamic(value) if isinstance(value, str) else value
 
     def _get_att(self, argument: Any) -> Any:
         logical_id, name = argument.split(".", 1) if isinstance(argument, str) else argument
@@ -162,12 +174,9 @@ class Evaluator:
         index, items = self.evaluate(argument[0]), self.evaluate(argument[1])
         if items is UNKNOWN:
             return UNKNOWN
-        try:
-            return items[int(index)]
-        except (IndexError, ValueError) as error:
-            raise ValidationError(
-                f"Template error: Fn::Select cannot select nonexistent value at index {index}"
-            ) from error
+        if not str(index).isdigit() or not isinstance(items, list) or int(index) >= len(items):
+            raise ValidationError(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
+        return items[int(index)]
 
     def _split(self, argument: Any) -> Any:
         text = self.evaluate(argument[1])
@@ -182,8 +191,12 @@ class Evaluator:
 
     def _find_in_map(self, argument: Any) -> Any:
         name, first, second = (self.evaluate(item) for item in argument[:3])
+        found: Any = self._template.section("Mappings")
         try:
-            return self._template.section("Mappings")[name][first][second]
+            for key in (name, first, second):
+                # YAML reads unquoted account ids as numbers
+                found = {str(entry): value for entry, value in found.items()}[str(key)]
+            return found
         except KeyError as error:
             if len(argument) > 3 and "DefaultValue" in argument[3]:
                 return self.evaluate(argument[3]["DefaultValue"])
@@ -206,8 +219,10 @@ class Evaluator:
             return UNKNOWN
         network = ipaddress.ip_network(block)
         prefix = network.max_prefixlen - (int(self.evaluate(host_bits[0])) if host_bits else 8)
-        subnets = network.subnets(new_prefix=prefix)
-        return [str(next(subnets)) for _ in range(count)]
+        subnets = [str(subnet) for subnet in islice(network.subnets(new_prefix=prefix), count)]
+        if len(subnets) < count:
+            raise ValidationError(f"Template error: Fn::Cidr: {block} doesn't have {count} blocks of that size")
+        return subnets
 
 
 def _text(value: Any) -> str:

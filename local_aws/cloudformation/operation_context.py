@@ -51,6 +51,7 @@ class Revisions:
 
     def revision(self, caller: Caller, request: Input, stack: Stack) -> Revision:
         """Return what the request wants the stack to be; raise for missing parameters, capabilities, broken rules."""
+        _refuse_ignored(request)
         template = self.template(caller, request, stack)
         previous = stack.revision
         parameters = resolve_parameters(
@@ -135,6 +136,14 @@ class _RuleEvaluator(Evaluator):
                 items, wanted = self.evaluate(argument[0]), self.evaluate(argument[1])
                 return all(item == wanted if name.endswith("Equals") else item in wanted for item in items)
         return super().evaluate(value)
+
+
+def _refuse_ignored(request: Input) -> None:
+    for name in ("StackPolicyBody", "StackPolicyURL", "StackPolicyDuringUpdateBody", "TimeoutInMinutes"):
+        if name in request:
+            raise ValidationError(f"The local AWS's CloudFormation doesn't act on {name}")
+    if request.get("RollbackConfiguration", {}).get("RollbackTriggers"):
+        raise ValidationError("The local AWS's CloudFormation doesn't act on RollbackTriggers")
 
 
 def _check_capabilities(revision: Revision) -> None:

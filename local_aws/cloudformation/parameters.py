@@ -10,6 +10,10 @@ from typing import Any
 from local_aws.cloudformation.errors import ValidationError
 from local_aws.cloudformation.template import Template
 
+_KINDS = re.compile(
+    r"String|Number|CommaDelimitedList|List<(Number|String|AWS::[\w:]+)>|AWS::SSM::Parameter::(Name|Value<.+>)|AWS::[\w:]+::Id"
+    r"|AWS::EC2::[\w:]+"
+)
 _SSM_VALUE = re.compile(r"AWS::SSM::Parameter::Value<(.+)>$")
 
 
@@ -80,24 +84,32 @@ def _given_text(
 
 def _parameter(name: str, declaration: Mapping[str, Any], text: str, ssm_value: Callable[[str], str]) -> Parameter:
     kind = declaration.get("Type", "String")
+    if not _KINDS.fullmatch(kind):
+        raise ValidationError(f"Template format error: Unrecognized parameter type: {kind}")
     hidden = str(declaration.get("NoEcho", False)).lower() == "true"
+    _check_numbers(name, kind, text)
     _check(name, declaration, text)
     in_ssm = _SSM_VALUE.match(kind)
     if in_ssm is None:
-        return Parameter(name, text, _typed(name, kind, text), hidden)
+        return Parameter(name, text, _typed(kind, text), hidden)
     stored = ssm_value(text)
-    return Parameter(name, text, _typed(name, in_ssm[1], stored), hidden, resolved=stored)
+    return Parameter(name, text, _typed(in_ssm[1], stored), hidden, resolved=stored)
 
 
-def _typed(name: str, kind: str, text: str) -> Any:
+def _typed(kind: str, text: str) -> Any:
     if kind == "CommaDelimitedList" or kind.startswith("List<"):
         return [item.strip() for item in text.split(",")] if text else []
-    if kind == "Number":
-        try:
-            float(text)
-        except ValueError as error:
-            raise ValidationError(f"Parameter '{name}' must be a number.") from error
     return text
+
+
+def _check_numbers(name: str, kind: str, text: str) -> None:
+    if kind not in ("Number", "List<Number>"):
+        return
+    try:
+        for item in text.split(",") if kind == "List<Number>" else [text]:
+            float(item)
+    except ValueError as error:
+        raise ValidationError(f"Parameter '{name}' must be a number.") from error
 
 
 def _check(name: str, declaration: Mapping[str, Any], text: str) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from local_aws.cloudformation.environment import Environment
-from local_aws.cloudformation.errors import StackNotFound, ValidationError
+from local_aws.cloudformation.errors import ChangeSetNotFound, StackNotFound, ValidationError
 from local_aws.cloudformation.operation_context import Caller, Input, Output, Revisions
 from local_aws.cloudformation.stacks import Stack, StackEvent, StackResource
 from local_aws.cloudformation.template import Template
@@ -62,7 +62,7 @@ class ReadOperations:
             return {"StackResources": self._by_physical_id(caller, request.get("PhysicalResourceId", ""))}
         stack = self._stack(caller, request)
         wanted = request.get("LogicalResourceId")
-        resources = [item for key, item in stack.resources.items() if wanted in (None, key)]
+        resources = [item for item in list(stack.resources.values()) if wanted in (None, item.logical_id)]
         return {"StackResources": [_resource(stack, item) | {"Timestamp": item.updated_at} for item in resources]}
 
     def describe_stack_resource(self, caller: Caller, request: Input) -> Output:
@@ -86,8 +86,10 @@ class ReadOperations:
         revision = stack.revision
         wanted = request.get("ChangeSetName")
         if wanted:
-            found = [item for item in stack.change_sets.values() if wanted in (item.name, item.id)]
-            revision = found[0].revision if found else revision
+            found = [item for item in list(stack.change_sets.values()) if wanted in (item.name, item.id)]
+            if not found:
+                raise ChangeSetNotFound(wanted)
+            revision = found[0].revision
         body = revision.template.body if revision else "{}"
         return {"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]}
 
@@ -129,8 +131,9 @@ class ReadOperations:
 
     def _by_physical_id(self, caller: Caller, physical_id: str) -> list[dict[str, Any]]:
         for stack in self._store.of(caller.account, caller.region):
-            if any(item.physical_id == physical_id for item in stack.resources.values()):
-                return [_resource(stack, item) | {"Timestamp": item.updated_at} for item in stack.resources.values()]
+            resources = list(stack.resources.values())
+            if any(item.physical_id == physical_id for item in resources):
+                return [_resource(stack, item) | {"Timestamp": item.updated_at} for item in resources]
         raise ValidationError(f"Stack for {physical_id} does not exist")
 
 

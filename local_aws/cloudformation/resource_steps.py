@@ -69,8 +69,9 @@ class ResourceSteps:
         self._record(resource, f"{verb}_COMPLETE")
 
     def update(self, resource: StackResource, properties: dict[str, Any]) -> None:
-        """Change a resource in place; after a failure it holds the new properties, so that undoing can compare."""
-        previous = resource.properties
+        """Change a resource in place, or back to what it was before an update that failed."""
+        back = resource.attempted is not None and properties == resource.properties
+        previous = resource.attempted if back and resource.attempted is not None else resource.properties
         self._record(resource, "UPDATE_IN_PROGRESS")
         try:
             self._check_schema(resource.type, properties)
@@ -79,9 +80,10 @@ class ResourceSteps:
                 provisioned = self._provider(resource.type).update(request)
                 resource.physical_id, resource.attributes = provisioned.physical_id, provisioned.attributes
         except Exception as error:
-            resource.properties = properties
+            if not back:
+                resource.attempted = properties
             raise self._failed(resource, "UPDATE_FAILED", error) from error
-        resource.properties = properties
+        resource.properties, resource.attempted = properties, None
         self._record(resource, "UPDATE_COMPLETE")
 
     def delete(self, resource: StackResource) -> None:

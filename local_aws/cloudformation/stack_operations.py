@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from local_aws.cloudformation.deployment import Deployment
 from local_aws.cloudformation.environment import Environment, StackReferences, evaluation_parameters
 from local_aws.cloudformation.errors import CloudFormationError, NoUpdates, ValidationError
@@ -44,7 +46,6 @@ class StackOperations:
         stack.termination_protection = request.get("EnableTerminationProtection", False)
         stack.disable_rollback = request.get("DisableRollback", False)
         on_failure = "DO_NOTHING" if stack.disable_rollback else request.get("OnFailure", "ROLLBACK")
-        stack.status = "CREATE_IN_PROGRESS"
         self._deploy(stack, request).create_later(revision, on_failure)
         return {"StackId": stack.id}
 
@@ -74,7 +75,6 @@ class StackOperations:
             raise ValidationError(
                 f"Invalid operation on stack [{stack.id}]. RetainResources is only allowed for stacks in DELETE_FAILED"
             )
-        stack.change_sets.clear()
         self._deploy(stack, request).delete_later(retain)
         return {}
 
@@ -120,6 +120,7 @@ class ScheduledDeployment:
 
     def __init__(self, stack: Stack, environment: Environment, run: RunDeployment, token: str | None) -> None:
         self._stack = stack
+        self._store = environment.store
         self._run = run
         self._deployment = Deployment(stack, environment, token)
 
@@ -142,8 +143,13 @@ class ScheduledDeployment:
         else:
             self._start("UPDATE_ROLLBACK", lambda: self._deployment.roll_back_update(skip=skip))
 
-    def _start(self, verb: str, work: object) -> None:
-        assert callable(work)
-        # set here as well as by the deployment: a waiter that asks at once must not see the old state
-        self._stack.status = f"{verb}_IN_PROGRESS"
-        self._run(self._stack, work, f"{verb}_FAILED")
+    def _start(self, verb: str, work: Callable[[], None]) -> None:
+        stack = self._stack
+        with self._store.lock:
+            if stack.busy:
+                raise ValidationError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+            # set here as well as by the deployment: a waiter that asks at once must not see the old state
+            stack.status = f"{verb}_IN_PROGRESS"
+        # they were worked out for what the stack was
+        stack.change_sets.clear()
+        self._run(stack, work, f"{verb}_FAILED")

@@ -21,7 +21,10 @@ def now() -> datetime.datetime:
 
 @dataclass
 class StackResource:
-    """A resource of a stack. `properties` are the evaluated ones that it was last deployed with."""
+    """A resource of a stack. `properties` are the evaluated ones that it was last deployed with.
+
+    `attempted` are those of an update that failed: what there is may be a mixture of both.
+    """
 
     logical_id: str
     type: str
@@ -30,6 +33,7 @@ class StackResource:
     reason: str | None = None
     updated_at: datetime.datetime = field(default_factory=now)
     properties: dict[str, Any] = field(default_factory=dict)
+    attempted: dict[str, Any] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     depends_on: frozenset[str] = frozenset()
     deletion_policy: str = "Delete"

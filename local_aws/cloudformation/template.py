@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,9 @@ _SECTIONS = frozenset(
         "Transform",
         "Hooks",
     )
+)
+_RESOURCE_KEYS = frozenset(
+    ("Type", "Properties", "DependsOn", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Metadata")
 )
 _SUB_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 
@@ -130,6 +134,12 @@ def _declaration(logical_id: str, entry: Any) -> ResourceDeclaration:
         raise ValidationError(f"Template format error: {where} Every Resources object must contain a Type member.")
     if not logical_id.isalnum():
         raise ValidationError(f"Template format error: Resource name {logical_id} is non alphanumeric.")
+    for key in sorted(set(entry) - _RESOURCE_KEYS):
+        if key in ("CreationPolicy", "UpdatePolicy"):
+            raise ValidationError(f"Template format error: {where} {key} isn't supported by the local AWS")
+        raise ValidationError(f"Invalid template resource property '{key}'")
+    if not isinstance(entry.get("Properties", {}) or {}, dict):
+        raise ValidationError(f"Template format error: {where} Properties must be an object.")
     depends_on = entry.get("DependsOn", [])
     policies = {key: entry.get(key, "Delete") for key in ("DeletionPolicy", "UpdateReplacePolicy")}
     for key, policy in policies.items():
@@ -149,26 +159,70 @@ def _declaration(logical_id: str, entry: Any) -> ResourceDeclaration:
 
 def _check_references(template: Template) -> None:
     parameters, conditions = template.section("Parameters"), template.section("Conditions")
+    for name, parameter in parameters.items():
+        if not isinstance(parameter, dict) or not isinstance(parameter.get("Type"), str):
+            raise ValidationError(
+                f"Template format error: [/Parameters/{name}] Every Parameters object must contain a Type member."
+            )
     known = set(template.resources) | set(parameters) | PSEUDO_PARAMETERS
     for resource in template.resources.values():
-        missing = sorted(resource.references - known)
-        if missing:
+        surplus = set(resource.depends_on) - set(template.resources)
+        _check_names((resource.references - known) | surplus, "Resources")
+        _check_attributes(template, dict(resource.properties), f"resource {resource.logical_id}")
+        _check_conditions(template, {resource.condition} - {None}, dict(resource.properties), "Resources")
+    for name, output in template.section("Outputs").items():
+        if not isinstance(output, dict) or "Value" not in output:
             raise ValidationError(
-                f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] "
-                "in the Resources block of the template"
+                f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object"
             )
-        if resource.condition is not None and resource.condition not in conditions:
-            raise ValidationError(
-                f"Template format error: Unresolved condition dependency {resource.condition} "
-                "in the Resources block of the template"
-            )
-    missing = sorted(set(referenced_names(dict(template.section("Outputs")))) - known)
-    if missing:
+        _check_names(set(referenced_names(output)) - known, "Outputs")
+        _check_attributes(template, output, f"output {name}")
+        _check_conditions(template, {output.get("Condition")} - {None}, output, "Outputs")
+    surplus = set(referenced_names(dict(conditions))) - set(parameters) - PSEUDO_PARAMETERS
+    if surplus:
         raise ValidationError(
-            f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] "
-            "in the Outputs block of the template"
+            f"Template format error: Unresolved dependencies [{', '.join(sorted(surplus))}]. "
+            "Cannot reference resources in the Conditions block of the template"
         )
     creation_order(template.resources)
+
+
+def _check_names(missing: AbstractSet[str], block: str) -> None:
+    if missing:
+        raise ValidationError(
+            f"Template format error: Unresolved resource dependencies [{', '.join(sorted(missing))}] "
+            f"in the {block} block of the template"
+        )
+
+
+def _check_conditions(template: Template, own: set[Any], value: Any, block: str) -> None:
+    used = own | {argument[0] for argument in arguments_of(value, "Fn::If") if isinstance(argument, list)}
+    missing = sorted(map(str, used - template.section("Conditions").keys()))
+    if missing:
+        raise ValidationError(
+            f"Template format error: Unresolved condition dependency {missing[0]} in the {block} block of the template"
+        )
+
+
+def _check_attributes(template: Template, value: Any, where: str) -> None:
+    for argument in arguments_of(value, "Fn::GetAtt"):
+        name = argument.partition(".")[0] if isinstance(argument, str) else argument[0]
+        if name not in template.resources:
+            raise ValidationError(
+                f"Template error: instance of Fn::GetAtt references undefined resource {name} in {where}"
+            )
+
+
+def arguments_of(value: Any, function: str) -> Iterator[Any]:
+    """Yield the argument of every call of a function in a value."""
+    if isinstance(value, list):
+        for item in value:
+            yield from arguments_of(item, function)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == function:
+                yield item
+            yield from arguments_of(item, function)
 
 
 def referenced_names(value: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,14 @@ class Deployer:
 
     def outputs(self) -> dict[str, str]:
         return {item["OutputKey"]: item["OutputValue"] for item in self.describe().get("Outputs", [])}
+
+    def wait_until_idle(self, name: str | None = None, seconds: float = 30.0) -> None:
+        """Wait until no deployment runs."""
+        deadline = time.monotonic() + seconds
+        while (status := self.describe(name)["StackStatus"]).endswith("_IN_PROGRESS"):
+            assert time.monotonic() < deadline, f"{self.name} is still in {status}"
+            time.sleep(0.02)
+        self.created = True
 
     def physical_id(self, logical_id: str) -> str:
         detail = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
