@@ -50,8 +50,7 @@ class DataStack(Stack):
         for model in settings.models:
             features = self._define_features(model, repository)
             features.on_failure("Failed", alarms)
-            for table in model.data.tables:
-                self.lake.grant_read(features.role, "raw", f"{table}/")
+            self.lake.grant_read(features.role, "raw", *(f"{table}/" for table in model.data.tables))
             self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
             CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
         CfnOutput(self, "RawBucketName", value=self.lake.raw.bucket_name)

@@ -56,14 +56,14 @@ class DataLake(Construct):
         """The bucket of a zone."""
         return {"raw": self.raw, "curated": self.curated, "capture": self.capture, "artifacts": self.artifacts}[zone]
 
-    def grant_read(self, role: iam.IRole, zone: Zone, prefix: str = "") -> None:
-        """Let a role list the zone and read the objects under a prefix, everything when left out."""
-        grant_read_objects(self.zone(zone), role, prefix)
+    def grant_read(self, role: iam.IRole, zone: Zone, *prefixes: str) -> None:
+        """Let a role list the zone and read the objects under some prefixes, everything when left out."""
+        grant_read_objects(self.zone(zone), role, *prefixes)
         grant_decrypt(self._key, role)
 
-    def grant_read_write(self, role: iam.IRole, zone: Zone, prefix: str = "") -> None:
-        """Let a role list the zone, and read, write and delete under a prefix, everything when left out."""
-        grant_read_write_objects(self.zone(zone), role, prefix)
+    def grant_read_write(self, role: iam.IRole, zone: Zone, *prefixes: str) -> None:
+        """Let a role list the zone, and read, write and delete under some prefixes, everything when left out."""
+        grant_read_write_objects(self.zone(zone), role, *prefixes)
         grant_encrypt_decrypt(self._key, role)
 
     def _define_bucket(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 
 from .findings import acknowledge
+
+_LISTING = ("s3:GetBucketLocation", "s3:ListBucket")
 
 
 def grant_decrypt(key: kms.IKey, role: iam.IRole) -> None:
@@ -20,38 +24,39 @@ def grant_encrypt_decrypt(key: kms.IKey, role: iam.IRole) -> None:
     key.grant(role, "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
 
 
-def grant_read_objects(bucket: s3.IBucket, role: iam.IRole, prefix: str) -> None:
-    """Let a role list a bucket and read the objects under a prefix."""
-    _grant_bucket(bucket, role)
-    _grant_objects(bucket, role, prefix, ["s3:GetObject"])
+def grant_read_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
+    """Let a role list a bucket and read the objects under some prefixes, everything when left out."""
+    _grant_objects(bucket, role, prefixes, ["s3:GetObject"])
 
 
-def grant_read_write_objects(bucket: s3.IBucket, role: iam.IRole, prefix: str) -> None:
-    """Let a role list a bucket, and read, write and delete the objects under a prefix."""
-    _grant_bucket(bucket, role)
+def grant_read_write_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
+    """Let a role list a bucket, and read, write and delete the objects under some prefixes."""
     writing = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    _grant_objects(bucket, role, prefix, ["s3:GetObject", *writing])
+    _grant_objects(bucket, role, prefixes, ["s3:GetObject", *writing])
 
 
-def grant_write_objects(bucket: s3.IBucket, role: iam.IRole, prefix: str) -> None:
-    """Let a role write objects under a prefix, without reading them."""
-    _grant_objects(bucket, role, prefix, ["s3:PutObject", "s3:AbortMultipartUpload"])
+def grant_write_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
+    """Let a role write objects under some prefixes, without reading them."""
+    _grant_objects(bucket, role, prefixes, ["s3:PutObject", "s3:AbortMultipartUpload"], listing=False)
 
 
 def grant_read_asset(asset: assets.Asset, role: iam.IRole) -> None:
     """Let a role read one asset. The asset's own grant opens the assets of every app in the account."""
-    _grant_bucket(asset.bucket, role)
-    resource = asset.bucket.arn_for_objects(asset.s3_object_key)
-    iam.Grant.add_to_principal(grantee=role, actions=["s3:GetObject"], resource_arns=[resource])
+    arn = asset.bucket.bucket_arn
+    _allow(role, ["s3:GetObject"], [f"{arn}/{asset.s3_object_key}"])
+    _allow(role, _LISTING, [arn])
 
 
-def _grant_bucket(bucket: s3.IBucket, role: iam.IRole) -> None:
-    actions = ["s3:GetBucketLocation", "s3:ListBucket"]
-    iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=[bucket.bucket_arn])
+def _grant_objects(
+    bucket: s3.IBucket, role: iam.IRole, prefixes: Sequence[str], actions: Sequence[str], *, listing: bool = True
+) -> None:
+    arn, prefixes = bucket.bucket_arn, prefixes or ("",)
+    _allow(role, actions, [f"{arn}/{prefix}*" for prefix in prefixes])
+    if listing:
+        _allow(role, _LISTING, [arn])
+    reason = "Jobs name their objects; the role is held to one prefix of one bucket"
+    acknowledge(role, {f"AwsSolutions-IAM5[Resource::*/{prefix}*]": reason for prefix in prefixes})
 
 
-def _grant_objects(bucket: s3.IBucket, role: iam.IRole, prefix: str, actions: list[str]) -> None:
-    resource = bucket.arn_for_objects(f"{prefix}*")
-    iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=[resource])
-    reason = f"Jobs name their objects; the role is held to the prefix {prefix!r}"
-    acknowledge(role, {f"AwsSolutions-IAM5[Resource::*/{prefix}*]": reason})
+def _allow(role: iam.IRole, actions: Sequence[str], resources: Sequence[str]) -> None:
+    iam.Grant.add_to_principal(grantee=role, actions=list(actions), resource_arns=list(resources))
