@@ -17,7 +17,7 @@ from rich.console import Console
 from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
-from mlops_cli import local, scoring
+from mlops_cli import local, scoring, teardown
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 
 errors = Console(stderr=True, highlight=False)
@@ -94,6 +94,23 @@ def predict(
     output = io.StringIO()
     shown.with_columns(pl.Series("prediction", answers)).write_csv(output)
     typer.echo(output.getvalue(), nl=False)
+
+
+@app.command()
+def empty(
+    environment: Annotated[str, typer.Argument(help="The environment, as `dev`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Delete the data, images and model packages of an environment, so that `cdk destroy` can take it away.
+
+    What the environment's stacks retain stays.
+    """
+    deployment = Deployment(environment, boto3.session.Session())
+    account = deployment.client("sts").get_caller_identity()["Account"]
+    if not yes:
+        typer.confirm(f"Delete all data and model packages of {environment} in account {account}?", abort=True)
+    count = teardown.empty(deployment, typer.echo)
+    typer.echo(f"{count:,} things deleted; now: cdk destroy '{environment}/*'")
 
 
 def _curated_sample(deployment: Deployment, model: str, count: int) -> pl.DataFrame:

@@ -155,19 +155,11 @@ class Demo:
         return boto3.session.Session()
 
     def _resources(self, deployment: Deployment) -> str:
-        cloudformation = deployment.client("cloudformation")
-        stacks = [
-            each
-            for page in cloudformation.get_paginator("describe_stacks").paginate()
-            for each in page["Stacks"]
-            if each["StackName"].startswith(f"{ENVIRONMENT}-")
-        ]
-        count = sum(
-            len(page["StackResourceSummaries"])
-            for stack in stacks
-            for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
-        )
-        return f"{count} resources in {len(stacks)} stacks: {', '.join(sorted(each['StackName'] for each in stacks))}"
+        stacks = deployment.stacks()
+        paginator = deployment.client("cloudformation").get_paginator("list_stack_resources")
+        pages = (page for stack in stacks for page in paginator.paginate(StackName=stack))
+        count = sum(len(page["StackResourceSummaries"]) for page in pages)
+        return f"{count} resources in {len(stacks)} stacks: {', '.join(stacks)}"
 
     def _land(self, deployment: Deployment, bucket: str, report: Callable[[str], None]) -> str:
         objects = 0

@@ -32,6 +32,12 @@ class Deployment:
         """Return CloudFormation's name of one of the environment's stacks."""
         return f"{self.environment}-{stack}"
 
+    def stacks(self) -> list[str]:
+        """Return the names of the environment's stacks."""
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
+        names = [stack["StackName"] for page in pages for stack in page["Stacks"]]
+        return sorted(name for name in names if name.startswith(f"{self.environment}-"))
+
     def outputs(self, stack: str) -> dict[str, str]:
         """Return a stack's outputs by name. Raises DeploymentError when it isn't deployed."""
         name = self.stack_name(stack)
