@@ -1,7 +1,8 @@
 """Emptying an environment, so that `cdk destroy` can take it away.
 
 CloudFormation deletes no bucket with objects, no repository with images and no package group with packages. What is
-emptied are the resources that the stacks would delete: those that their templates retain are left alone.
+emptied are the resources that the stacks would delete: those that their templates retain are left alone. Buckets stop
+writing access logs first; AWS delivers those of the last hours late, so a bucket of access logs may fill once more.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ def empty(deployment: Deployment, report: Report) -> int:
         "AWS::SageMaker::ModelPackageGroup": _empty_group,
     }
     count = 0
-    for resource in _deletable(deployment):
-        emptier = emptiers.get(resource["ResourceType"])
-        if emptier is None:
-            continue
+    resources = [resource for resource in _deletable(deployment) if resource["ResourceType"] in emptiers]
+    for resource in resources:
+        if resource["ResourceType"] == "AWS::S3::Bucket":
+            # else the access logs of the deletions fill the bucket of access logs again
+            deployment.client("s3").put_bucket_logging(Bucket=resource["PhysicalResourceId"], BucketLoggingStatus={})
+    for resource in resources:
+        emptier = emptiers[resource["ResourceType"]]
         name = resource["PhysicalResourceId"]
         deleted = emptier(deployment, name)
         report(f"{name}: {deleted:,} deleted")
@@ -58,19 +62,20 @@ def _deletable(deployment: Deployment) -> Iterator[dict[str, Any]]:
 def _empty_bucket(deployment: Deployment, bucket: str) -> int:
     s3 = deployment.client("s3")
     count = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+    while True:
+        # always the first page: what was listed is gone by the next call
+        page = s3.list_object_versions(Bucket=bucket, MaxKeys=OBJECTS_A_CALL)
         found = [
             {"Key": item["Key"], "VersionId": item["VersionId"]}
             for kind in ("Versions", "DeleteMarkers")
             for item in page.get(kind, [])
         ]
-        for start in range(0, len(found), OBJECTS_A_CALL):
-            part = found[start : start + OBJECTS_A_CALL]
-            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": part, "Quiet": True})
-            for error in answer.get("Errors", []):
-                raise DeploymentError(f"s3://{bucket}/{error['Key']} can't be deleted: {error['Message']}")
-            count += len(part)
-    return count
+        if not found:
+            return count
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+        for error in answer.get("Errors", []):
+            raise DeploymentError(f"s3://{bucket}/{error['Key']} can't be deleted: {error['Message']}")
+        count += len(found)
 
 
 def _empty_repository(deployment: Deployment, repository: str) -> int:
