@@ -125,6 +125,37 @@ def test_an_unknown_property_file_is_refused() -> None:
         definition(evaluate, fail)
 
 
+def test_a_property_file_in_an_output_that_a_step_lacks_is_refused() -> None:
+    step = ProcessingStep(
+        name="Evaluate",
+        image_uri="image",
+        role_arn=ROLE,
+        command=["x"],
+        resources=SMALL,
+        outputs={"report": "s3://b/report"},
+        property_files=[PropertyFile(name="Report", output="reprot", path="report.json")],
+    )
+    with pytest.raises(InvalidPipelineError, match="output of property file 'Report' 'reprot' doesn't exist"):
+        definition(step)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [("Integer", "3"), ("Integer", 0.5), ("Integer", True), ("Float", "x"), ("String", 3), ("Boolean", 1)],
+)
+def test_a_default_of_another_type_is_refused(kind: Any, default: Any) -> None:
+    with pytest.raises(InvalidPipelineError, match=f"parameter 'Days' is of type {kind}"):
+        Parameter(name="Days", type=kind, default=default)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"), [("Integer", 3), ("Float", 3), ("Float", 0.5), ("String", ""), ("Boolean", False)]
+)
+def test_a_default_of_its_type_is_part_of_the_definition(kind: Any, default: Any) -> None:
+    parameter = Parameter(name="Days", type=kind, default=default)
+    assert definition(parameters=(parameter,)).to_json()["Parameters"][0]["DefaultValue"] == default
+
+
 def test_an_output_that_a_step_lacks_is_refused() -> None:
     with pytest.raises(InvalidPipelineError, match="has no output 'reprot'; it has \\['report'\\]"):
         processing().output("reprot")

@@ -1,0 +1,155 @@
+"""The data lake: private, encrypted, versioned where state matters, and events without a custom resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Match, Template
+
+from mlops_constructs.data_lake import DataLake
+
+Find = Callable[..., Any]
+
+
+@pytest.fixture
+def lake(stack: Stack, key: kms.Key, access_logs: s3.Bucket) -> DataLake:
+    return DataLake(stack, "Lake", key=key, access_logs=access_logs)
+
+
+@pytest.fixture
+def role(stack: Stack) -> iam.Role:
+    return iam.Role(stack, "Reader", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
+
+
+def zones(resources: Find) -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in resources("AWS::S3::Bucket").items() if key.startswith("Lake")}
+
+
+def zone(resources: Find, name: str) -> dict[str, Any]:
+    (found,) = [value["Properties"] for key, value in zones(resources).items() if key.startswith(f"Lake{name}")]
+    return dict(found)
+
+
+def test_every_zone_is_private_and_encrypted_with_the_key(lake: DataLake, stack: Stack, resources: Find) -> None:
+    assert len(zones(resources)) == 4
+    for bucket in zones(resources).values():
+        properties = bucket["Properties"]
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {
+            "SSEAlgorithm": "aws:kms",
+            "KMSMasterKeyID": stack.resolve(lake._key.key_arn),
+        }
+        assert rule["BucketKeyEnabled"] is True
+        assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_plain_http_and_old_tls_are_denied_in_every_zone(lake: DataLake, resources: Find) -> None:
+    policies = [each for name, each in resources("AWS::S3::BucketPolicy").items() if name.startswith("Lake")]
+    assert len(policies) == 4
+    for policy in policies:
+        denied = [s["Condition"] for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in denied
+        assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied
+
+
+def test_what_nothing_can_rebuild_is_versioned_and_the_rest_is_not(lake: DataLake, resources: Find) -> None:
+    enabled = {"Status": "Enabled"}
+    assert zone(resources, "Raw")["VersioningConfiguration"] == enabled
+    assert zone(resources, "Artifacts")["VersioningConfiguration"] == enabled
+    assert "VersioningConfiguration" not in zone(resources, "Curated")
+    assert "VersioningConfiguration" not in zone(resources, "Capture")
+
+
+def test_events_go_to_eventbridge_without_a_custom_resource(lake: DataLake, stack: Stack, resources: Find) -> None:
+    for bucket in zones(resources).values():
+        assert bucket["Properties"]["NotificationConfiguration"] == {
+            "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+        }
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::Lambda::Function", 0)
+    assert {each["Type"] for each in template.to_json()["Resources"].values()} == {
+        "AWS::KMS::Key",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+    }
+
+
+def test_access_is_logged_by_zone(lake: DataLake, stack: Stack, access_logs: s3.Bucket, resources: Find) -> None:
+    logging = zone(resources, "Raw")["LoggingConfiguration"]
+    target = stack.resolve(access_logs.bucket_name)
+    assert logging == {"DestinationBucketName": target, "LogFilePrefix": "raw/"}
+
+
+def test_captured_requests_expire_and_features_do_not(
+    stack: Stack, key: kms.Key, access_logs: s3.Bucket, resources: Find
+) -> None:
+    DataLake(stack, "Lake", key=key, access_logs=access_logs, capture_retention=Duration.days(7))
+    expiring = [r for r in zone(resources, "Capture")["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
+    assert [rule["ExpirationInDays"] for rule in expiring] == [7]
+    for name in ("Raw", "Curated", "Artifacts"):
+        assert not [r for r in zone(resources, name)["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
+
+
+def test_stale_uploads_end_in_every_zone(lake: DataLake, resources: Find) -> None:
+    for bucket in zones(resources).values():
+        rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert {"DaysAfterInitiation": 7} in [rule.get("AbortIncompleteMultipartUpload") for rule in rules]
+
+
+def test_data_outlives_its_stack_unless_told_otherwise(lake: DataLake, resources: Find) -> None:
+    assert {bucket["DeletionPolicy"] for bucket in zones(resources).values()} == {"Retain"}
+
+
+def test_data_goes_with_its_stack_when_told_so(
+    stack: Stack, key: kms.Key, access_logs: s3.Bucket, resources: Find
+) -> None:
+    DataLake(stack, "Lake", key=key, access_logs=access_logs, removal=RemovalPolicy.DESTROY)
+    assert {bucket["DeletionPolicy"] for bucket in zones(resources).values()} == {"Delete"}
+
+
+def test_a_reader_reads_its_prefixes_and_decrypts_and_nothing_else(
+    lake: DataLake, role: iam.Role, stack: Stack, statements: Find
+) -> None:
+    lake.grant_read(role, "raw", "flights/", "weather/")
+    raw = stack.resolve(lake.raw.bucket_arn)
+    objects = [{"Fn::Join": ["", [raw, f"/{table}/*"]]} for table in ("flights", "weather")]
+    allowed = {action: each["Resource"] for each in statements() for action in each["Action"]}
+    assert allowed == {
+        "s3:GetObject": objects,
+        "s3:GetBucketLocation": [raw],
+        "s3:ListBucket": [raw],
+        "kms:Decrypt": [stack.resolve(lake._key.key_arn)],
+        "kms:DescribeKey": [stack.resolve(lake._key.key_arn)],
+    }
+
+
+def test_a_writer_may_encrypt_and_delete_under_its_prefix_only(
+    lake: DataLake, role: iam.Role, stack: Stack, statements: Find
+) -> None:
+    lake.grant_read_write(role, "curated", "late/")
+    curated = stack.resolve(lake.curated.bucket_arn)
+    allowed = {action: each["Resource"] for each in statements() for action in each["Action"]}
+    for action in ("s3:PutObject", "s3:DeleteObject", "s3:GetObject", "s3:AbortMultipartUpload"):
+        assert allowed[action] == [{"Fn::Join": ["", [curated, "/late/*"]]}]
+    assert {"kms:Encrypt", "kms:GenerateDataKey", "kms:Decrypt"} <= set(allowed)
+    assert not [action for action in allowed if "*" in action]
+
+
+def test_a_grant_without_a_prefix_covers_the_zone(lake: DataLake, role: iam.Role, stack: Stack) -> None:
+    lake.grant_read(role, "artifacts")
+    everything = {"Fn::Join": ["", [stack.resolve(lake.artifacts.bucket_arn), "/*"]]}
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::IAM::Policy",
+        {
+            "PolicyDocument": {
+                "Statement": Match.array_with([Match.object_like({"Action": "s3:GetObject", "Resource": everything})])
+            }
+        },
+    )
