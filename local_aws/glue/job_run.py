@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -12,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment
-from local_aws.jobs.s3_files import S3Uri, download, list_files
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
 from local_aws.service import LocalContext
+
+_log = logging.getLogger(__name__)
 
 OUTPUT_GROUP = "/aws-glue/jobs/output"
 ERROR_GROUP = "/aws-glue/jobs/error"
@@ -32,6 +33,8 @@ GLUE_OPTIONS = frozenset(
         "--additional-python-modules", "--spark-event-logs-path", "--datalake-formats",
     }
 )  # fmt: skip
+# a script runs without them here, and the log says so
+NOT_ACTED_ON = frozenset({"--additional-python-modules", "--extra-jars", "--job-bookmark-option", "--datalake-formats"})
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(:|$)")
 
 
@@ -40,7 +43,7 @@ class JobRunError(Exception):
 
 
 class JobRun(threading.Thread):
-    """Runs the job's script. `record` is the JobRun of the Glue API and changes as the run goes on."""
+    """Runs a job's script as the job's role. `record` is the JobRun of the Glue API and changes as the run goes on."""
 
     def __init__(
         self,
@@ -59,6 +62,9 @@ class JobRun(threading.Thread):
         self._job = job
         self._time_limit = time_limit_seconds
         self._changed = changed
+        role = str(job["Role"])
+        self._role = role if role.startswith("arn:") else f"arn:aws:iam::{context.account}:role/{role}"
+        self._lock = threading.Lock()
         self._directory = context.state_dir / "jobs" / "glue" / record["JobName"] / record["Id"]
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
@@ -70,11 +76,14 @@ class JobRun(threading.Thread):
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Stop the run; its state becomes STOPPED once the process has ended."""
-        self._stop_requested.set()
-        if not self.ended:
-            self._set_state("STOPPING")
-        if self._process is not None:
-            self._process.stop(grace_seconds)
+        with self._lock:
+            if self.ended:
+                return
+            self._stop_requested.set()
+            self._note_state("STOPPING")
+            process = self._process
+        if process is not None:
+            process.stop(grace_seconds)
 
     def run(self) -> None:
         try:
@@ -83,27 +92,52 @@ class JobRun(threading.Thread):
             state, message = self._execute()
         except (JobRunError, JavaMissingError, ValueError) as error:
             state, message = "FAILED", str(error)
-        except (ClientError, BotoCoreError, OSError) as error:
+        except (*S3_ERRORS, OSError) as error:
             state, message = "FAILED", f"{type(error).__name__}: {error}"
+        except Exception as error:
+            _log.exception("the run %s of the Glue job broke", self.record["Id"])
+            state, message = "FAILED", f"Internal service error: {type(error).__name__}: {error}"
         if message and self._logs:
             self._logs[ERROR_GROUP].write(message)
         for log in self._logs.values():
             log.close()
-        self.record["CompletedOn"] = datetime.now(UTC)
-        self.record["ExecutionTime"] = round((self.record["CompletedOn"] - self.record["StartedOn"]).total_seconds())
-        if message:
-            self.record["ErrorMessage"] = message[:1024]
-        shutil.rmtree(self._directory / "s3", ignore_errors=True)
-        self._set_state(state)
+        # scripts and settings of a run that failed stay, to be looked at
+        for leftover in [self._directory] if state == "SUCCEEDED" else self._scratch:
+            shutil.rmtree(leftover, ignore_errors=True)
+        self._end(state, message)
+
+    def _end(self, state: str, message: str | None) -> None:
+        moment = datetime.now(UTC)
+        with self._lock:
+            self.record["CompletedOn"] = moment
+            self.record["ExecutionTime"] = round((moment - self.record["StartedOn"]).total_seconds())
+            if message:
+                self.record["ErrorMessage"] = message[:1024]
+            self._note_state(state)
+            self._process, self._logs = None, {}
+        self._changed(self)
+
+    @property
+    def _scratch(self) -> list[Path]:
+        return [self._directory / name for name in ("s3", "tmp", "warehouse")]
 
     def _execute(self) -> tuple[str, str | None]:
-        arguments = {**self._job.get("DefaultArguments", {}), **self.record.get("Arguments", {})}
+        arguments = {
+            **self._job.get("DefaultArguments", {}),
+            **self.record.get("Arguments", {}),
+            **self._job.get("NonOverridableArguments", {}),
+        }
         command = self._job["Command"]
         if command["Name"] not in ("glueetl", "pythonshell"):
             raise JobRunError(f"jobs of the command {command['Name']!r} don't run locally: use glueetl or pythonshell")
         self._directory.mkdir(parents=True, exist_ok=True)
         script = self._fetch(command["ScriptLocation"], "the script")
         libraries = [self._fetch(uri, "--extra-py-files") for uri in _listed(arguments.get("--extra-py-files"))]
+        for location in _listed(arguments.get("--extra-files")):
+            shutil.copy(self._fetch(location, "--extra-files"), self._directory)
+        for name in sorted(NOT_ACTED_ON & arguments.keys()):
+            if arguments[name] != "job-bookmark-disable":
+                self._logs[OUTPUT_GROUP].write(f"local AWS: runs without {name} {arguments[name]}")
         visible = {name: value for name, value in arguments.items() if not _is_glue_option(name)}
         mirror = S3Mirror(self._client("s3"), self._directory / "s3")
         mirror.pull(uri for value in visible.values() for uri in uris_in(value))
@@ -112,7 +146,9 @@ class JobRun(threading.Thread):
             environment |= self._spark_environment(mirror, arguments)
         if self._stop_requested.is_set():
             return "STOPPED", None
-        self._set_state("RUNNING")
+        with self._lock:
+            if not self._stop_requested.is_set():
+                self._note_state("RUNNING")
         outcome = self._run_script(script, visible, environment)
         if outcome.ended_by == "stop" or self._stop_requested.is_set():
             return "STOPPED", None
@@ -128,18 +164,20 @@ class JobRun(threading.Thread):
         arguments = {"--JOB_NAME": self.record["JobName"], "--JOB_RUN_ID": self.record["Id"], **visible}
         image = self._context.images.get("glue")
         words = [image.python if image else sys.executable, str(script)]
-        for name, value in arguments.items():
-            words += [name, value] if value != "" else [name]
-        self._process = JobProcess(
+        for pair in arguments.items():
+            words += pair
+        process = JobProcess(
             words,
             directory=self._directory,
             environment=environment,
             stdout=self._logs[OUTPUT_GROUP].write,
             stderr=self._logs[ERROR_GROUP].write,
         )
-        if self._stop_requested.is_set():
-            self._process.stop()
-        return self._process.wait(self._time_limit)
+        with self._lock:
+            self._process, stopping = process, self._stop_requested.is_set()
+        if stopping:
+            process.stop()
+        return process.wait(self._time_limit)
 
     def _environment(self, libraries: list[Path]) -> dict[str, str]:
         path = [str(library) for library in libraries]
@@ -147,7 +185,7 @@ class JobRun(threading.Thread):
             path.append(os.environ["PYTHONPATH"])
         (self._directory / "tmp").mkdir(exist_ok=True)
         return job_environment(
-            self._context.credentials(self._job["Role"] if self._job["Role"].startswith("arn:") else None),
+            self._context.credentials(self._role),
             {
                 "AWS_ENDPOINT_URL": self._context.endpoint_url,
                 "AWS_REGION": self._region,
@@ -195,20 +233,18 @@ class JobRun(threading.Thread):
         client = self._client("s3")
         try:
             files = [file for file in list_files(client, uri) if file.key == uri.key]
-        except ClientError as error:
+        except S3_ERRORS as error:
             raise JobRunError(f"{what} {location} can't be read: {error}") from error
         if not files:
             raise JobRunError(f"{what} {location} doesn't exist")
         return download(client, uri.bucket, files, self._directory / "code")[0]
 
     def _client(self, service: str) -> Any:
-        role = self._job["Role"]
-        return self._context.client(service, region=self._region, role_arn=role if role.startswith("arn:") else None)
+        return self._context.client(service, region=self._region, role_arn=self._role)
 
-    def _set_state(self, state: str) -> None:
+    def _note_state(self, state: str) -> None:
         self.record["LastModifiedOn"] = datetime.now(UTC)
         self.record["JobRunState"] = state
-        self._changed(self)
 
 
 def _is_glue_option(name: str) -> bool:

@@ -15,13 +15,14 @@ from typing import Any
 from local_aws.jobs.s3_files import TRANSFER_THREADS, S3Uri, download, list_files, upload_file
 
 _S3_URI = re.compile(r"s3[an]?://[^\s,;\"']+")
+_PATTERN = re.compile(r"(?<=/)[^/]*[*?\[{].*$")
 # what Spark and Hadoop leave beside data on a local disk, but not in S3
 _LOCAL_ONLY = re.compile(r"^(\..*\.crc|_temporary|\.spark-staging.*)$")
 
 
 def uris_in(text: str) -> list[S3Uri]:
-    """Return every S3 URI that an argument's value holds."""
-    return [S3Uri.parse(found) for found in _S3_URI.findall(text)]
+    """Return every S3 URI that an argument's value holds; of a pattern such as `s3://lake/raw/*.csv`, its folder."""
+    return [S3Uri.parse(_PATTERN.sub("", found)) for found in _S3_URI.findall(text)]
 
 
 class S3Mirror:
