@@ -37,6 +37,6 @@ def test_what_a_32_bit_number_can_hold_is_the_limit() -> None:
 
 def test_predictions_survive_being_written_and_read() -> None:
     values = np.random.default_rng(1).random(2000).astype(np.float32)
-    values[:3] = [0, 1, np.float32(1e-38)]
+    values[:3] = np.array([0, 1, 1e-38], dtype=np.float32)
     read = [float(line) for line in write_predictions(values, "text/csv").splitlines()]
     assert np.array_equal(np.array(read, dtype=np.float32), values)

@@ -118,8 +118,9 @@ def _observed_an_hour_before(weather: DataFrame) -> DataFrame:
 
 
 def _iata_number(column: str) -> Column:
-    """`features.iata_number` in Spark."""
-    return F.conv(F.upper(F.trim(F.col(column))), 36, 10)
+    """`features.iata_number` in Spark; missing for what is no code."""
+    code = F.upper(F.trim(F.col(column)))
+    return F.when(code.rlike("^[0-9A-Z]{2,3}$"), F.conv(code, 36, 10))
 
 
 def _minute_of_day(clock: str) -> Column:

@@ -44,9 +44,10 @@ FEATURES = (
 
 
 def iata_number(code: str) -> float:
-    """An IATA code as a number: its value in base 36, so that no two codes collide and no table has to be shipped.
+    """An IATA code as a number: its value in base 36, so that no table has to be shipped.
 
-    Raises ValueError for anything but two or three letters or digits.
+    No two codes of the same length collide, as airlines have two characters and airports three, and a 32-bit float
+    holds each exactly. Raises ValueError for anything but two or three letters or digits.
     """
     text = code.strip().upper()
     if not (2 <= len(text) <= 3 and text.isascii() and text.isalnum()):

@@ -25,13 +25,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 CORRUPT = "_corrupt_record"
+NOT_UTF_8 = "\N{REPLACEMENT CHARACTER}"  # what Spark reads bytes as that aren't text
 SHOWN_CHARACTERS = 200
 SHOWN_DAYS = 5
 
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
-    # Every column of a row is looked at, also those that no feature uses: a broken row is broken.
+    # Without this a row with too many or too few values passes where the columns that are read are there.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
     # Days are small; the engine merges what is smaller still.
     "spark.sql.shuffle.partitions": "16",
@@ -79,27 +80,49 @@ def _parse_day(name: str, text: str, open_end: str) -> date | None:
         raise EtlError(f"--{name} must be YYYY-MM-DD or {open_end!r}, got {text!r}") from None
 
 
-def landed_days(spark: SparkSession, folder: str) -> list[date]:
-    """The days that a daily table has a folder `day=YYYY-MM-DD` for, oldest first."""
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a raw table; `day` is the day of the folder it lies in, None in a table that isn't cut by day."""
+
+    uri: str
+    size: int
+    day: date | None
+
+
+def raw_files(spark: SparkSession, folder: str, daily: bool) -> list[RawFile]:
+    """The files of a raw table; raises EtlError when there is none, or one that isn't in a folder day=YYYY-MM-DD."""
     jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(f"{folder}/day=*")
-    found = path.getFileSystem(spark._jsc.hadoopConfiguration()).globStatus(path) or []
-    names = [status.getPath().getName().removeprefix("day=") for status in found]
-    try:
-        return sorted(date.fromisoformat(name) for name in names)
-    except ValueError as error:
-        raise EtlError(f"{folder}: a folder day=... isn't named after a day: {error}") from None
-
-
-def choose_days(arguments: Arguments, landed: Sequence[date], folder: str) -> tuple[date, date]:
-    """The first and last day of the run; raises EtlError when a day of the range hasn't landed."""
-    if not landed:
+    path = jvm.org.apache.hadoop.fs.Path(folder)
+    system = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    files = []
+    # One flat listing: a listing for each day would take S3 minutes for years of data.
+    remaining = system.listFiles(path, True) if system.exists(path) else None
+    while remaining is not None and remaining.hasNext():
+        status = remaining.next()
+        uri = status.getPath().toString()
+        if not uri.rpartition("/")[2].startswith(("_", ".")):
+            files.append(RawFile(uri, status.getLen(), _folder_day(uri) if daily else None))
+    if not files:
         raise EtlError(f"no data has landed under {folder}")
-    first_day, last_day = arguments.first_day or landed[0], arguments.last_day or landed[-1]
+    return files
+
+
+def _folder_day(uri: str) -> date:
+    found = re.search(r"/day=([^/]*)/", uri)
+    try:
+        return date.fromisoformat(found[1] if found else "")
+    except ValueError:
+        raise EtlError(f"{uri}: the file must lie in a folder day=YYYY-MM-DD") from None
+
+
+def choose_days(first_day: date | None, last_day: date | None, landed: set[date], folder: str) -> tuple[date, date]:
+    """The first and last day of the run, None being open ends; raises EtlError when a day between hasn't landed."""
+    first_day, last_day = first_day or min(landed), last_day or max(landed)
     wanted = [first_day + timedelta(days=offset) for offset in range((last_day - first_day).days + 1)]
     if not wanted:
-        raise EtlError(f"no day to prepare: {folder} holds {landed[0]} to {landed[-1]}, asked for {first_day} on")
-    missing = sorted(set(wanted) - set(landed))
+        asked = f"from {first_day} on" if first_day > max(landed) else f"up to {last_day}"
+        raise EtlError(f"no day to prepare: {folder} holds {min(landed)} to {max(landed)}, asked for days {asked}")
+    missing = sorted(set(wanted) - landed)
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN_DAYS]))
         rest = f" and {len(missing) - SHOWN_DAYS} more" if len(missing) > SHOWN_DAYS else ""
@@ -107,8 +130,11 @@ def choose_days(arguments: Arguments, landed: Sequence[date], folder: str) -> tu
     return first_day, last_day
 
 
-def read_table(spark: SparkSession, paths: Sequence[str], table: Any) -> DataFrame:
+def read_table(spark: SparkSession, files: Sequence[RawFile], table: Any) -> DataFrame:
     """A raw table; evaluating it raises for a header or row that doesn't fit, and for rows in another day's folder."""
+    for file in files:
+        if not file.size:
+            raise EtlError(f"{file.uri}: the file is empty, it doesn't even have a header")
     frame = (
         spark.read.schema(f"{table.schema}, {CORRUPT} STRING")
         .option("header", True)
@@ -116,46 +142,61 @@ def read_table(spark: SparkSession, paths: Sequence[str], table: Any) -> DataFra
         .option("nullValue", "NA")
         .option("mode", "PERMISSIVE")
         .option("columnNameOfCorruptRecord", CORRUPT)
-        .csv(list(paths))
+        .csv([file.uri for file in files])
     )
-    file = F.col("_metadata.file_path")
-    raw_row = F.substring(F.col(CORRUPT), 1, SHOWN_CHARACTERS)
-    problem = F.when(F.col(CORRUPT).isNotNull(), F.concat(F.lit("can't read the row "), raw_row))
+    # All columns take part in the check, so that Spark reads those too that no feature uses: a broken row is broken.
+    row = F.concat_ws(",", *(F.col(name).cast("string") for name in frame.columns if name != CORRUPT))
+    problem = (
+        F.when(F.col(CORRUPT).isNotNull(), F.concat(F.lit("can't read the row "), _shown(F.col(CORRUPT))))
+        .when(row.contains(NOT_UTF_8), F.concat(F.lit("isn't UTF-8 in the row "), _shown(row)))
+    )  # fmt: skip
+    path = F.col("_metadata.file_path")
     if table.daily:
-        folder_day = F.regexp_extract(file, r"/day=([0-9-]+)/", 1)
-        row_day = F.make_date("year", "month", "day").cast("string")
-        problem = problem.when(
-            ~row_day.eqNullSafe(folder_day),
-            F.concat(F.lit("holds a row of "), F.coalesce(row_day, F.lit("no day"))),
-        )
-    return frame.where(_is_sound(problem, file)).drop(CORRUPT)
+        folder_day = F.regexp_extract(path, "/day=([0-9-]+)/", 1)
+        row_day = F.concat_ws("-", "year", F.lpad("month", 2, "0"), F.lpad("day", 2, "0"))
+        problem = problem.when(row_day != folder_day, F.concat(F.lit("holds a row of the day "), row_day))
+    raised = F.raise_error(F.concat(path, F.lit(": "), problem)).cast("boolean")
+    is_sound = F.when(problem.isNotNull(), raised).otherwise(F.lit(True))
+    # Spark moves no later condition ahead of one that isn't deterministic: no row is dropped before it is checked.
+    return frame.where((F.spark_partition_id() >= 0) & is_sound).drop(CORRUPT)
 
 
-def _is_sound(problem: Column, file: Column) -> Column:
-    raised = F.raise_error(F.concat(file, F.lit(": "), problem)).cast("boolean")
-    return F.when(problem.isNotNull(), raised).otherwise(F.lit(True))
+def _shown(text: Column) -> Column:
+    return F.substring(text, 1, SHOWN_CHARACTERS)
 
 
 def run(spark: SparkSession, arguments: Arguments) -> tuple[date, date]:
-    """Prepare the features of the days asked for; returns the first and last day written."""
+    """Prepare the features of the days asked for; returns the first and last day written.
+
+    Raises EtlError with the cause when Spark fails; what was written earlier is then as it was.
+    """
+    try:
+        return _run(spark, arguments)
+    except (PySparkException, Py4JJavaError) as error:
+        print(str(error), file=sys.stderr)
+        raise EtlError(reason_of(error)) from None
+
+
+def _run(spark: SparkSession, arguments: Arguments) -> tuple[date, date]:
     for key, value in SETTINGS.items():
         spark.conf.set(key, value)
     try:
         etl = importlib.import_module(f"{arguments.model}.etl")
     except ModuleNotFoundError as error:
         raise EtlError(f"no code for the model {arguments.model!r}: {error}") from error
-    daily = {name: landed_days(spark, f"{arguments.raw}/{name}") for name, table in etl.TABLES.items() if table.daily}
-    main = next(iter(daily))
-    first_day, last_day = choose_days(arguments, daily[main], f"{arguments.raw}/{main}")
+    first_day, last_day = arguments.first_day, arguments.last_day
     tables = {}
     for name, table in etl.TABLES.items():
         folder = f"{arguments.raw}/{name}"
-        paths = [folder]
+        files = raw_files(spark, folder, table.daily)
         if table.daily:
-            choose_days(Arguments(arguments.model, "", "", first_day, last_day), daily[name], folder)
+            # The first daily table closes open ends; the others must have landed for the same days.
+            first_day, last_day = choose_days(first_day, last_day, {file.day for file in files if file.day}, folder)
             earliest = first_day - timedelta(days=table.days_before)
-            paths = [f"{folder}/day={day}" for day in daily[name] if earliest <= day <= last_day]
-        tables[name] = read_table(spark, paths, table)
+            files = [file for file in files if file.day and earliest <= file.day <= last_day]
+        tables[name] = read_table(spark, files, table)
+    if first_day is None or last_day is None:
+        raise EtlError(f"{arguments.model}.etl.TABLES must have a daily table")
     print(f"preparing {arguments.model} from {first_day} to {last_day}", flush=True)
     features = etl.transform(spark, tables, first_day, last_day)
     features.repartition("day").write.mode("overwrite").partitionBy("day").parquet(arguments.curated)
@@ -168,21 +209,21 @@ def reason_of(error: PySparkException | Py4JJavaError) -> str:
     raised = re.search(r"\[USER_RAISED_EXCEPTION\] (.*?) SQLSTATE", text, re.DOTALL)
     if raised:
         return " ".join(raised[1].split())
-    header = re.search(r"(CSV header does not conform|Number of column in CSV header).*?CSV file: \S+", text, re.DOTALL)
+    header = re.search(r"Expected: (.*?) but found: (.*?)\s+CSV file: (\S+)", text)
     if header:
-        return " ".join(header[0].split())
+        return f"{header[3]}: the header doesn't fit: expected the column {header[1]}, found {header[2]}"
+    columns = re.search(r"Header length: (\d+), schema size: (\d+)\s+CSV file: (\S+)", text)
+    if columns:
+        return f"{columns[3]}: the header doesn't fit: it has {columns[1]} columns, the table has {columns[2]}"
     return " ".join(text.splitlines()[0].split()) if text else type(error).__name__
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the job; a failure is raised with its cause alone, since Glue shows the last line of the traceback."""
+    """Run the job; an error is raised with its cause alone, since Glue shows the last line of the traceback."""
     arguments = parse_arguments(argv)
     spark = SparkSession.builder.appName(f"etl-{arguments.model}").getOrCreate()
     try:
         first_day, last_day = run(spark, arguments)
-    except (PySparkException, Py4JJavaError) as error:
-        print(str(error), file=sys.stderr)
-        raise EtlError(reason_of(error)) from None
     finally:
         spark.stop()
     print(f"wrote {arguments.curated} for {first_day} to {last_day}", flush=True)
