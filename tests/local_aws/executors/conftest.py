@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
@@ -80,9 +81,18 @@ def wait() -> Callable[..., Any]:
     return wait_for
 
 
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.session.Session:
+    """One session for all tests: each new one reads the models of the services again."""
+    return boto3.session.Session()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[JobServer]:
+def server(
+    tmp_path: Path, boto3_session: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[JobServer]:
     """A server to which a test module's own fixture adds the services and images it needs."""
+    monkeypatch.setattr("local_aws.service.boto3.session.Session", lambda: boto3_session)
     moto_fit.honour_loopback_transport()
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:

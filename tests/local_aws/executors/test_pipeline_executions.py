@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +385,22 @@ def test_closing_the_service_ends_executions_and_their_jobs(server: Any, pipelin
     assert pipeline.statuses(execution) == {"Slow": "Stopped"}
     with pytest.raises(pipeline.sagemaker.exceptions.ClientError, match="is stopping"):
         pipeline.start()
+
+
+def test_no_thread_outlives_its_execution(pipeline: PipelineBuilder) -> None:
+    pipeline.create(
+        pipeline.processing("A"), pipeline.training("B", "fail=no"), pipeline.processing("C", DependsOn=["A"])
+    )
+    before = set(threading.enumerate())
+    for _ in range(2):
+        pipeline.run()
+
+    def added() -> list[str]:
+        # requests are answered in threads of the server
+        return [
+            thread.name
+            for thread in set(threading.enumerate()) - before
+            if thread.name.startswith(("pipeline-", "step-", "processing-", "training-", "logs-of-", "output-of-"))
+        ]
+
+    pipeline.wait(added, lambda names: not names, 10)
