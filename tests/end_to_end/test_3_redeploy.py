@@ -1,0 +1,104 @@
+"""Deploying again: nothing to do, a change while the endpoint serves, and taking everything away."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from mlops_cli.local import ROOT
+from tests.end_to_end.conftest import Platform
+
+ENDPOINT = "dev-flight-delay"
+ROW = b"UA,EWR,IAH,1,315,510,195,20,1400,29.9,-95.3,14,149,39,28,64,260,12,,0,1012,10"
+DEPLOY = ["cdk", "deploy", "dev/*", "--require-approval", "never", "--no-color"]
+
+
+@pytest.fixture(scope="session")
+def fork(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the app that a test may change."""
+    copy = tmp_path_factory.mktemp("fork")
+    for name in ("app.py", "cdk.json", "config", "stacks", "constructs", "ml_code"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    return copy
+
+
+def test_deploying_the_same_again_changes_nothing(platform: Platform, fork: Path) -> None:
+    told = platform.run(DEPLOY, fork)
+    assert (told.stdout + told.stderr).count("(no changes)") == 4
+    assert platform.run(["cdk", "diff", "dev/*", "--fail", "--no-color"], fork).returncode == 0
+
+
+def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request(
+    platform: Platform, fork: Path
+) -> None:
+    runtime, sagemaker = platform.client("sagemaker-runtime"), platform.client("sagemaker")
+    before = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+    assert before["DataCaptureConfig"]["CurrentSamplingPercentage"] == 100
+    declared = fork / "ml_code" / "models" / "flight_delay" / "model.yaml"
+    text, count = re.subn(r"capture_percent: \d+", "capture_percent: 7", declared.read_text())
+    assert count == 1
+    declared.write_text(text)
+    answers, failures, stop = [0], [], threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=ROW)["Body"].read()
+                answers[0] += 1
+            except ClientError as error:
+                failures.append(error)
+            time.sleep(0.01)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        difference = platform.run(["cdk", "diff", "dev/flight-delay-serving", "--no-color"], fork)
+        platform.run(DEPLOY, fork)
+    finally:
+        stop.set()
+        client.join(timeout=30)
+    assert "InitialSamplingPercentage" in difference.stdout + difference.stderr
+    after = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+    assert after["DataCaptureConfig"]["CurrentSamplingPercentage"] == 7
+    assert after["EndpointConfigName"] != before["EndpointConfigName"]
+    assert not failures
+    assert answers[0] > 0
+    configs = [item["EndpointConfigName"] for item in sagemaker.list_endpoint_configs()["EndpointConfigs"]]
+    assert configs == [after["EndpointConfigName"]], "the replaced configuration is gone"
+
+
+def test_emptied_environment_is_destroyed_with_its_processes(platform: Platform, fork: Path) -> None:
+    serving = processes("model_runtime serve", platform.port)
+    assert serving
+    platform.run(["mlops", "empty", "dev", "--yes"])
+    platform.run(["cdk", "destroy", "dev/*", "--force", "--no-color"], fork)
+    assert platform.deployment.stacks() == []
+    buckets = [bucket["Name"] for bucket in platform.client("s3").list_buckets()["Buckets"]]
+    assert not [name for name in buckets if name.startswith("dev-")]
+    assert not platform.client("sagemaker").list_endpoints()["Endpoints"]
+    assert not processes("model_runtime serve", platform.port)
+
+
+def processes(words: str, port: int) -> list[int]:
+    """Return the ids of the processes with these words in their command that belong to the local AWS of this port."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if words in command and f"AWS_ENDPOINT_URL=http://127.0.0.1:{port}".encode() in environment:
+            found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]
