@@ -115,6 +115,7 @@ class Deployment:
     def _apply(self, revision: Revision) -> None:
         stack, references = self._stack, self._references()
         evaluator = Evaluator(revision.template, evaluation_parameters(stack, revision), references)
+        # one after another: what a resource costs here is this process's computing time, which threads don't shorten
         for declaration in creation_order(revision.template.resources):
             if evaluator.enabled(declaration.condition):
                 self._apply_resource(declaration, evaluator, revision)

@@ -54,6 +54,7 @@ class JobProcess:
         self._grace = stop_grace_seconds
         self._ended_by: EndedBy = "exit"
         self._ending = threading.Lock()
+        self._kill_at: float | None = None
         self._mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
             list(command),
@@ -93,19 +94,24 @@ class JobProcess:
         return Outcome(exit_code=code if code >= 0 else 128 - code, ended_by=self._ended_by)
 
     def stop(self, grace_seconds: float | None = None) -> None:
-        """Send SIGTERM to the group and, when it is still there after the grace period, SIGKILL."""
+        """Send SIGTERM to the group and, when it is still there after the grace period, SIGKILL.
+
+        Of two stops the one with the earlier end counts.
+        """
         self._end("stop", grace_seconds)
 
     def _end(self, reason: EndedBy, grace_seconds: float | None = None) -> None:
+        kill_at = time.monotonic() + (self._grace if grace_seconds is None else grace_seconds)
         with self._ending:
             if not self.running:
                 return
-            if self._ended_by == "exit":
-                self._ended_by = reason
-            kill_group(self.pid, signal.SIGTERM)
-            deadline = time.monotonic() + (self._grace if grace_seconds is None else grace_seconds)
-            while self.running and time.monotonic() < deadline:
-                time.sleep(0.02)
+            if self._kill_at is None:
+                self._kill_at, self._ended_by = kill_at, reason
+                kill_group(self.pid, signal.SIGTERM)
+            self._kill_at = min(self._kill_at, kill_at)
+        while self.running and time.monotonic() < self._kill_at:
+            time.sleep(0.02)
+        if self.running:
             kill_group(self.pid, signal.SIGKILL)
 
 

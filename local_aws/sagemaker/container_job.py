@@ -78,6 +78,8 @@ class ContainerJob(threading.Thread, ABC):
     def run(self) -> None:
         """Run the job to its end; whatever happens is in the record."""
         reason: str | None = None
+        with self._lock:
+            self._announce()
         try:
             status = self._execute()
         except (JobFailure, UnknownImageError) as error:

@@ -81,7 +81,7 @@ class PipelineExecution(threading.Thread):
             if self.status != "Executing":
                 return
             self._stop_requested.set()
-            self._set_status("Stopping")
+            self._set_status("Stopping", self.status)
             running = list(self._running.values())
             for each in running:
                 self._update(each.step.name, StepStatus="Stopping")
@@ -110,7 +110,7 @@ class PipelineExecution(threading.Thread):
         with self._lock:
             if reason:
                 self.record["FailureReason"] = reason[:FAILURE_LENGTH]
-            self._set_status(status)
+            self._set_status(status, self.status)
         self.finished.set()
 
     def _run_steps(self) -> None:
@@ -255,34 +255,48 @@ class PipelineExecution(threading.Thread):
             raise ExpressionError(f"the file {uri} is not JSON: {error}") from error
 
     def _end_step(self, name: str, status: str, metadata: Mapping[str, Any] | None, reason: str | None = None) -> None:
+        previous = self._step_records[name]["StepStatus"]
         reason = reason[:STEP_FAILURE_LENGTH] if reason else None
         self._update(name, StepStatus=status, EndTime=now(), Metadata=metadata or None, FailureReason=reason)
-        self._announce_step(self._step_records[name])
+        self._announce_step(self._step_records[name], previous)
 
     def _update(self, name: str, **members: Any) -> None:
         with self._lock:
             self._step_records[name] = {**self._step_records[name], **members}
 
-    def _set_status(self, status: str) -> None:
-        self.record["PipelineExecutionStatus"] = status
-        self.record["LastModifiedTime"] = now()
+    def _set_status(self, status: str, previous: str | None = None) -> None:
+        moment = now()
+        self.record.update(PipelineExecutionStatus=status, LastModifiedTime=moment)
         detail = {
             "pipelineArn": self.record["PipelineArn"],
             "pipelineExecutionArn": self.record["PipelineExecutionArn"],
+            "pipelineExecutionDisplayName": self.record["PipelineExecutionDisplayName"],
+            "pipelineExecutionDescription": self.record.get("PipelineExecutionDescription"),
+            "previousPipelineExecutionStatus": previous,
             "currentPipelineExecutionStatus": status,
             "executionStartTime": as_text(self.record["CreationTime"]),
-            "executionEndTime": as_text(now()) if status in ENDED else None,
+            "executionEndTime": as_text(moment) if status in ENDED else None,
         }
         self._workspace.emit(EXECUTION_EVENT, detail, str(self.record["PipelineExecutionArn"]))
 
-    def _announce_step(self, record: Record) -> None:
+    def _announce_step(self, record: Record, previous: str | None = None) -> None:
+        metadata = record.get("Metadata") or {}
         detail = {
             "pipelineArn": self.record["PipelineArn"],
             "pipelineExecutionArn": self.record["PipelineExecutionArn"],
             "stepName": record["StepName"],
             "stepType": record["StepType"],
+            "previousStepStatus": previous,
             "currentStepStatus": record["StepStatus"],
+            "stepStartTime": as_text(record["StartTime"]),
+            "stepEndTime": as_text(record["EndTime"]) if "EndTime" in record else None,
             "failureReason": record.get("FailureReason"),
-            "metadata": record.get("Metadata"),
+            "metadata": _in_camel_case(metadata),
         }
         self._workspace.emit(STEP_EVENT, detail, str(self.record["PipelineExecutionArn"]))
+
+
+def _in_camel_case(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {f"{name[0].lower()}{name[1:]}": _in_camel_case(item) for name, item in value.items()}
+    return value

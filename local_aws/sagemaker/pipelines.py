@@ -13,7 +13,7 @@ from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS
 from local_aws.sagemaker.listing import listed, page
 from local_aws.sagemaker.pipeline_cache import StepCache
 from local_aws.sagemaker.pipeline_definition import PipelineDefinition
-from local_aws.sagemaker.pipeline_execution import PipelineExecution
+from local_aws.sagemaker.pipeline_execution import ENDED, PipelineExecution
 from local_aws.sagemaker.pipeline_expressions import as_text
 from local_aws.sagemaker.pipeline_steps import StepRunners
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
@@ -124,7 +124,7 @@ class Pipelines:
             pipeline = self._pipeline(request["PipelineName"])
             arn = pipeline["PipelineArn"]
             executions = {key: each for key, each in self._executions.items() if each.record["PipelineArn"] == arn}
-            if not all(execution.finished.is_set() for execution in executions.values()):
+            if not all(execution.status in ENDED for execution in executions.values()):
                 raise ApiError("ConflictException", f"Pipeline {arn} has running executions and can't be deleted.")
             del self._pipelines[pipeline["PipelineName"]]
             for key in executions:
@@ -195,7 +195,7 @@ class Pipelines:
     def _retry(self, request: Record) -> Record:
         with self._workspace.lock:
             earlier = self._execution(request)
-            if not earlier.finished.is_set() or earlier.status == "Succeeded":
+            if earlier.status not in ("Failed", "Stopped"):
                 raise ApiError(
                     "ValidationException", f"Only failed or stopped executions can be retried, not {earlier.status!r}."
                 )

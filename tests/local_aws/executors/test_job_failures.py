@@ -250,6 +250,19 @@ def test_stop_that_comes_with_the_end_leaves_an_ended_job(training: Training) ->
         assert job["TrainingJobStatus"] in ("Completed", "Stopped")
 
 
+def test_closing_the_service_does_not_wait_for_a_job_that_takes_its_time_to_stop(
+    server: Any, training: Training, wait: Callable[..., Any]
+) -> None:
+    training.start("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready')\ntime.sleep(60)")
+    wait(lambda: server.client("logs").describe_log_groups()["logGroups"], bool)
+    wait(lambda: server.log(GROUP, "job/"), lambda log: "ready" in log)
+    training.client.stop_training_job(TrainingJobName="job")
+    started = time.monotonic()
+    server.services[0].close()
+    assert time.monotonic() - started < 10
+    assert training.ended()["TrainingJobStatus"] == "Stopped"
+
+
 @needs_proc
 def test_jobs_end_when_the_server_itself_is_killed(tmp_path: Path, wait: Callable[..., Any]) -> None:
     script, pids = tmp_path / "container.py", tmp_path / "pids"

@@ -77,7 +77,7 @@ def test_pipeline_with_a_running_execution_is_not_deleted(pipeline: PipelineBuil
     assert code_of(raised) == "ConflictException"
     pipeline.sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution)
     pipeline.ended(execution)
-    pipeline.wait(lambda: try_to_delete(pipeline), bool)
+    pipeline.sagemaker.delete_pipeline(PipelineName="model")
     with pytest.raises(ClientError) as raised:
         pipeline.describe(execution)
     assert code_of(raised) == "ResourceNotFound"
@@ -87,14 +87,6 @@ def test_pipeline_with_a_running_execution_is_not_deleted(pipeline: PipelineBuil
     pipeline.created = False
     pipeline.create(pipeline.processing("Fast"))
     assert pipeline.start(ClientRequestToken=token) != execution
-
-
-def try_to_delete(pipeline: PipelineBuilder) -> bool:
-    try:
-        pipeline.sagemaker.delete_pipeline(PipelineName="model")
-    except ClientError:
-        return False
-    return True
 
 
 def test_executions_are_listed_newest_first_with_their_reason(pipeline: PipelineBuilder) -> None:

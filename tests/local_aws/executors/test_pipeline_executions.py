@@ -362,7 +362,10 @@ def test_every_change_of_status_is_an_event(server: Any, pipeline: PipelineBuild
     steps = [detail for kind, detail in seen if kind.endswith("Execution Step Status Change")]
     assert [detail["currentPipelineExecutionStatus"] for detail in executions] == ["Executing", "Failed"]
     assert [detail["currentStepStatus"] for detail in steps] == ["Executing", "Failed"]
+    assert executions[-1]["previousPipelineExecutionStatus"] == "Executing"
     assert steps[-1]["failureReason"] == "AlgorithmError: no rows, exit code: 1"
+    assert steps[-1]["metadata"]["processingJob"]["arn"].startswith("arn:aws:sagemaker:")
+    assert steps[-1]["stepStartTime"] <= steps[-1]["stepEndTime"]
     assert {detail["pipelineExecutionArn"] for detail in [*executions, *steps]} == {execution}
     assert {source for source, kind, _ in server.events} == {"aws.sagemaker"}
 
