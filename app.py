@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aws_cdk import App
 
+    from stacks.settings import Repository, Settings
+
 ROOT = Path(__file__).resolve().parent
 
 
@@ -23,21 +25,8 @@ def use_packaged_node() -> None:
             os.environ.setdefault("JSII_NODE", str(node))
 
 
-def build(root: Path = ROOT, **app_options: Any) -> App:
-    """The app with every environment in it, not synthesized yet.
-
-    Raises
-    ------
-    ConfigurationError
-        with everything that is wrong in config/ and the model.yaml files.
-    """
-    # The configuration is read first: broken files are told at once, without starting the CDK.
-    from stacks.configuration import load
-    from stacks.settings import Repository
-
-    repository = Repository(root=root)
-    settings = load(repository)
-
+def build(settings: Settings, repository: Repository, **app_options: Any) -> App:
+    """The app with every environment in it, not synthesized yet."""
     use_packaged_node()
     from aws_cdk import App
 
@@ -52,14 +41,17 @@ def build(root: Path = ROOT, **app_options: Any) -> App:
 def main() -> int:
     """Synthesize; a broken configuration ends with its findings on stderr, anything else with its traceback."""
     sys.path.insert(0, str(ROOT / "constructs"))
-    from stacks.configuration import ConfigurationError
+    from stacks.configuration import ConfigurationError, load
+    from stacks.settings import Repository
 
+    repository = Repository(root=ROOT)
     try:
-        app = build()
+        # Before the CDK starts: a broken file is told at once.
+        settings = load(repository)
     except ConfigurationError as error:
         print(f"The configuration is broken:\n{error}", file=sys.stderr)
         return 1
-    app.synth()
+    build(settings, repository).synth()
     return 0
 
 

@@ -47,6 +47,7 @@ class DataStack(Stack):
             capture_retention=Duration.days(settings.environment.capture_retention_days),
         )
         self.catalog = self._define_catalog(settings)
+        self.catalog.apply_removal_policy(removal)
         for model in settings.models:
             features = self._define_features(model, repository)
             features.on_failure("Failed", alarms)

@@ -55,6 +55,7 @@ class EnvironmentStage(Stage):
                 key=foundation.key,
                 alarms=foundation.alarm_target,
                 network=network,
+                removal=removal,
             )
             ServingStack(
                 self,

@@ -36,8 +36,8 @@ _INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 _MODEL = r"^[a-z]([a-z0-9_]{0,39}[a-z0-9])?$"
 _PLATFORM = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
-_SECURITY_GROUP = r"^sg-[0-9a-f]+$"
-_SUBNET = r"^subnet-[0-9a-f]+$"
+_SECURITY_GROUP = r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$"
+_SUBNET = r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$"
 _TABLE = r"^[a-z][a-z0-9_]*$"
 
 EXAMPLES: Mapping[str, str] = {
@@ -116,7 +116,8 @@ class Environment(Section):
     region: Annotated[str, Field(pattern=_REGION)] | None = None
     """The AWS region; left out: the one that deploys. Goes with `account`."""
     removal: Literal["destroy", "retain"] = "retain"
-    """What happens to buckets, keys, images and logs when their stack is deleted."""
+    """What happens to data, keys, images, models and logs when their stack is deleted. CloudFormation deletes buckets
+    and model groups only when they are empty."""
     log_retention_days: LogRetentionDays = 90
     """Days that access logs and the logs of ETL jobs and endpoints are kept. SageMaker's own log groups of training and
     processing jobs belong to the whole account and are not touched."""

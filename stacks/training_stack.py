@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -37,11 +37,12 @@ class TrainingStack(Stack):
         key: kms.IKey,
         alarms: events.IRuleTarget,
         network: JobNetwork | None,
+        removal: RemovalPolicy,
         **stack_options: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack_options)
         code = PackageAsset(self, "Code", library=repository.models, package=model.name)
-        self.registry = ModelRegistry(self, "Registry", group_name=name, description=model.description)
+        self.registry = ModelRegistry(self, "Registry", group_name=name, description=model.description, removal=removal)
         self.training = TrainingPipeline(self, "Training", pipeline_name=name, image=image, key=key, network=network)
         self.training.on_failure("Failed", alarms)
 

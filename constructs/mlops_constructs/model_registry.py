@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aws_cdk import Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
@@ -22,14 +22,25 @@ class ModelRegistry(Construct):
         A contract: delivery and people look models up by it.
     description
         What the model answers.
+    removal
+        What happens to the group and its versions when the stack goes. They are kept when left out.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, group_name: str, description: str) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        group_name: str,
+        description: str,
+        removal: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
         super().__init__(scope, construct_id)
         self.group_name = group_name
         self.group = sagemaker.CfnModelPackageGroup(
             self, "Group", model_package_group_name=group_name, model_package_group_description=description
         )
+        self.group.apply_removal_policy(removal)
 
     def on_status(
         self,

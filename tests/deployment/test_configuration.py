@@ -145,7 +145,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
         ),
         pytest.param(
             "config/dev.yaml",
-            "network:\n  subnet_ids: [subnet-1]\n  security_group_ids: [sg-1]\n  mode: own\n",
+            "network:\n  subnet_ids: [subnet-01234567]\n  security_group_ids: [sg-01234567]\n  mode: own\n",
             ["config/dev.yaml:4: network.mode is not a known key; known here: security_group_ids, subnet_ids"],
             id="unknown key inside",
         ),
@@ -181,7 +181,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
         ),
         pytest.param(
             "config/dev.yaml",
-            "network: {subnet_ids: [], security_group_ids: [sg-1, default]}\n",
+            "network: {subnet_ids: [], security_group_ids: [sg-01234567, default]}\n",
             [
                 "config/dev.yaml:1: network.subnet_ids must have at least 1 entries, got an empty list",
                 "config/dev.yaml:1: network.security_group_ids[1] must be as sg-0123456789abcdef0, got 'default'",

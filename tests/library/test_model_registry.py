@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -34,6 +34,16 @@ def test_the_group_has_the_name_that_people_look_it_up_by(stack: Stack, resource
     registry(stack)
     (group,) = resources("AWS::SageMaker::ModelPackageGroup").values()
     assert group["Properties"]["ModelPackageGroupName"] == "dev-late"
+
+
+def test_models_outlive_their_stack_unless_told_otherwise(stack: Stack, resources: Find) -> None:
+    registry(stack)
+    ModelRegistry(stack, "Other", group_name="other", description="", removal=RemovalPolicy.DESTROY)
+    groups = resources("AWS::SageMaker::ModelPackageGroup").values()
+    assert {each["Properties"]["ModelPackageGroupName"]: each["DeletionPolicy"] for each in groups} == {
+        "dev-late": "Retain",
+        "other": "Delete",
+    }
 
 
 @pytest.mark.parametrize("status", ["Approved", "Rejected", "PendingManualApproval"])

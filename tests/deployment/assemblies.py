@@ -1,0 +1,81 @@
+"""Cloud assemblies: made as the CDK CLI makes them, and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stacks.configuration import load
+from stacks.settings import Environment, EnvironmentSettings, Repository, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+REPOSITORY = Repository(root=ROOT)
+CDK = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))
+CONTEXT = CDK["context"] | {
+    "aws:cdk:enable-path-metadata": CDK["pathMetadata"],
+    "aws:cdk:enable-asset-metadata": CDK["assetMetadata"],
+    "aws:cdk:version-reporting": CDK["versionReporting"],
+}
+"""What the CDK CLI hands to the app."""
+
+Template = dict[str, Any]
+Templates = Mapping[str, Template]
+
+
+def synthesize(outdir: Path, *, cwd: Path = ROOT, prefix: Sequence[str] = (), **environment: str) -> None:
+    """Run app.py as the CDK CLI does, without credentials and with nothing else of this process's environment."""
+    subprocess.run(
+        [*prefix, sys.executable, str(ROOT / "app.py")],
+        env={
+            "PATH": os.environ["PATH"],
+            "CDK_OUTDIR": str(outdir),
+            "CDK_CONTEXT_JSON": json.dumps(CONTEXT),
+            **environment,
+        },
+        cwd=cwd,
+        check=True,
+        timeout=300,
+    )
+
+
+def templates_of(assembly: Path) -> dict[str, Template]:
+    """Every stack of an assembly, as `dev/data`, with its template."""
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in template_files(assembly).items()}
+
+
+def template_files(assembly: Path) -> dict[str, Path]:
+    """Every stack of an assembly, as `dev/data`, with the file of its template."""
+    found = {}
+    for manifest in sorted(assembly.glob("assembly-*/manifest.json")):
+        for artifact in json.loads(manifest.read_text(encoding="utf-8"))["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack":
+                found[artifact["displayName"].split(" ")[0]] = manifest.parent / artifact["properties"]["templateFile"]
+    return found
+
+
+def everything_set() -> EnvironmentSettings:
+    """An environment that leaves no setting at its default, as a company's own would look."""
+    dev = load(REPOSITORY).environments[0]
+    environment = Environment.model_validate(
+        {
+            "account": "123456789012",
+            "region": "eu-west-1",
+            "removal": "retain",
+            "log_retention_days": 365,
+            "capture_retention_days": 30,
+            "network": {"subnet_ids": ["subnet-0000000a", "subnet-0000000b"], "security_group_ids": ["sg-0000000c"]},
+            "budget": {"monthly_usd": 500, "email": "owner@example.com"},
+            "alarm_email": "operator@example.com",
+        }
+    )
+    return dev.model_copy(update={"name": "full", "environment": environment})
+
+
+def settings_of(*environments: EnvironmentSettings) -> Settings:
+    """Settings with just these environments."""
+    return Settings(platform=environments[0].platform, environments=environments)

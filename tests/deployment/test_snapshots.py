@@ -1,0 +1,82 @@
+"""What the stacks synthesize, compared with what is stored. `make tests ARGS=--update-snapshots` stores it anew.
+
+Stored are the stacks of dev as a whole, and of the other environments what is different in them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.deployment.assemblies import Templates
+from tests.deployment.snapshots import differences, readable, text_of, without_name
+
+FOLDER = Path(__file__).parent / "snapshots"
+STACKS = ("data", "flight-delay-serving", "flight-delay-training", "foundation")
+
+STATEFUL = {
+    "AWS::ECR::Repository",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::SNS::Topic",
+    "AWS::SageMaker::ModelPackageGroup",
+    "AWS::Glue::Database",
+}
+LOGICAL_IDS = {
+    "data": {
+        "Catalog",
+        "FlightDelayFeaturesErrorLogs126CAD53",
+        "FlightDelayFeaturesOutputLogs51DDAB80",
+        "LakeArtifacts2DD6A05E",
+        "LakeCapture62BEB176",
+        "LakeCurated8ED8635F",
+        "LakeRaw8A880B75",
+    },
+    "flight-delay-serving": {"InferenceLogs62E657D9"},
+    "flight-delay-training": {"RegistryGroupF9A457C4"},
+    "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},
+}
+"""Changing one of these makes CloudFormation replace the resource, and what it holds is gone or orphaned."""
+
+
+def compare(name: str, text: str, request: pytest.FixtureRequest) -> None:
+    file = FOLDER / name
+    if request.config.getoption("--update-snapshots"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert file.is_file(), f"no snapshot {name}: make tests ARGS=--update-snapshots writes it"
+    assert text == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_stacks_of_dev_are_as_stored(stack: str, templates: Templates, request: pytest.FixtureRequest) -> None:
+    compare(f"{stack}.json", text_of(without_name(readable(templates[f"dev/{stack}"]), "dev")), request)
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_the_other_environments_differ_from_dev_as_stored(
+    environment: str, templates: Templates, request: pytest.FixtureRequest
+) -> None:
+    found = {}
+    for stack in STACKS:
+        dev, other = templates[f"dev/{stack}"], templates[f"{environment}/{stack}"]
+        found[stack] = differences(without_name(readable(dev), "dev"), without_name(readable(other), environment))
+    compare(f"{environment}.differences.json", text_of(found), request)
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod", "full"])
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_holds_state_keeps_its_logical_id(
+    stack: str, environment: str, templates: Templates, full: Templates
+) -> None:
+    resources = {**templates, **full}[f"{environment}/{stack}"]["Resources"]
+    assert {name for name, resource in resources.items() if resource["Type"] in STATEFUL} == LOGICAL_IDS[stack]
+
+
+def test_a_changed_template_is_noticed(templates: Templates) -> None:
+    template = readable(templates["dev/foundation"])
+    changed = readable(templates["dev/foundation"])
+    changed["Resources"]["Key961B73FD"]["Properties"]["EnableKeyRotation"] = False
+    assert differences(template, changed) == {"/Resources/Key961B73FD/Properties/EnableKeyRotation": False}

@@ -1,0 +1,108 @@
+"""Synth: it needs nothing but the repository, and says the same thing every time."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from flight_delay.features import FEATURES, LABEL
+from stacks.configuration import load
+from tests.deployment.assemblies import REPOSITORY, ROOT, Template, Templates, synthesize
+from tests.deployment.snapshots import readable
+
+STACKS = ("data", "flight-delay-serving", "flight-delay-training", "foundation")
+
+
+def test_every_environment_synthesizes_with_all_its_stacks(templates: Templates) -> None:
+    assert sorted(templates) == sorted(f"{name}/{stack}" for name in ("dev", "staging", "prod") for stack in STACKS)
+
+
+def test_two_synths_are_the_same_byte_by_byte(assembly: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    no_network = ("unshare", "-rn")
+    prefix = no_network if subprocess.run([*no_network, "true"], capture_output=True).returncode == 0 else ()
+    synthesize(
+        again,
+        cwd=tmp_path,
+        prefix=prefix,
+        PYTHONHASHSEED="4711",
+        TZ="Pacific/Kiritimati",
+        LC_ALL="C",
+        HTTPS_PROXY="http://127.0.0.1:9",
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+
+    def files(folder: Path) -> list[str]:
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    assert files(again) == files(assembly)
+    _, different, unreadable = filecmp.cmpfiles(assembly, again, files(again), shallow=False)
+    assert (different, unreadable) == ([], [])
+
+
+def test_nothing_of_this_machine_is_in_the_assembly(assembly: Path) -> None:
+    for path in assembly.rglob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert str(ROOT) not in text, path
+        assert str(Path.home()) not in text, path
+
+
+def test_no_stack_brings_a_function_or_a_custom_resource(templates: Templates, full: Templates) -> None:
+    for name, template in {**templates, **full}.items():
+        kinds = {resource["Type"] for resource in template["Resources"].values()}
+        assert not [
+            kind for kind in kinds if kind.startswith(("AWS::Lambda::", "Custom::", "AWS::CloudFormation::"))
+        ], name
+
+
+def jobs_of(template: Template) -> list[dict[str, Any]]:
+    """What the pipeline's Processing and Training steps ask for."""
+    resources = readable(template)["Resources"].values()
+    (pipeline,) = [each["Properties"] for each in resources if each["Type"] == "AWS::SageMaker::Pipeline"]
+    steps = pipeline["PipelineDefinition"]["PipelineDefinitionBody"]["Steps"]
+    return [step["Arguments"] for step in steps if step["Type"] in {"Processing", "Training"}]
+
+
+def test_jobs_and_endpoint_run_in_the_network_of_their_environment(full: Templates) -> None:
+    place = {"Subnets": ["subnet-0000000a", "subnet-0000000b"], "SecurityGroupIds": ["sg-0000000c"]}
+    jobs = jobs_of(full["full/flight-delay-training"])
+    assert [job.get("VpcConfig") or job["NetworkConfig"]["VpcConfig"] for job in jobs] == [place] * 3
+    resources = full["full/flight-delay-serving"]["Resources"].values()
+    (model,) = [each for each in resources if each["Type"] == "AWS::SageMaker::Model"]
+    assert model["Properties"]["VpcConfig"] == place
+
+
+def test_without_a_network_jobs_run_in_sagemaker_s_own(templates: Templates) -> None:
+    for job in jobs_of(templates["dev/flight-delay-training"]):
+        assert not {"VpcConfig", "NetworkConfig"} & set(job)
+
+
+def test_model_yaml_declares_what_the_model_s_code_does() -> None:
+    (model,) = load(REPOSITORY).environments[0].models
+    assert tuple(model.data.features) == tuple(FEATURES)
+    assert model.data.label == LABEL
+
+
+def test_the_cdk_cli_ends_with_an_error_when_the_configuration_is_broken(tmp_path: Path) -> None:
+    for name in ("app.py", "cdk.json"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("stacks", "constructs", "ml_code"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "dev.yaml").write_text("removel: destroy\n")
+    programs = Path(sys.executable).parent
+    run = subprocess.run(
+        [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "CDK_DISABLE_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode != 0
+    assert "config/dev.yaml:1: removel is not a known key; did you mean 'removal'?" in run.stderr
