@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import boto3
 import polars as pl
 import typer
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
@@ -19,6 +18,7 @@ from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
 from mlops_cli import local, scoring, teardown
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
+from mlops_cli.models import declaration
 
 errors = Console(stderr=True, highlight=False)
 
@@ -75,7 +75,7 @@ def predict(
     environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
 ) -> None:
     """Ask a model's endpoint for predictions and print them beside the rows' first columns."""
-    declared: dict[str, Any] = yaml.safe_load((local.ROOT / "ml_code/models" / model / "model.yaml").read_text())
+    declared = declaration(model)
     deployment = Deployment(environment, boto3.session.Session())
     endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
     if not endpoint:

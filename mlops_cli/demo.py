@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import boto3
-import yaml
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -27,6 +25,7 @@ from local_aws import process
 from mlops_cli import flights, jobs, scoring
 from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
 from mlops_cli.local import DEFAULT_PORT, ROOT, start_local_aws, state_dir, wide_console
+from mlops_cli.models import declaration
 
 ENVIRONMENT = "dev"
 MODEL = "flight_delay"
@@ -188,7 +187,7 @@ class Demo:
     def _score(
         self, deployment: Deployment, execution: str, endpoint: str, report: Callable[[str], None]
     ) -> scoring.Scores:
-        declared: dict[str, Any] = yaml.safe_load((ROOT / "ml_code/models" / MODEL / "model.yaml").read_text())
+        declared = declaration(MODEL)
         uri = jobs.step_output(deployment.client("sagemaker"), execution, "Prepare", "test")
         frame = scoring.read_parquet(deployment.client("s3"), uri)
         scores = scoring.score(

@@ -21,7 +21,15 @@ DEFAULT_PORT = 5055
 RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 
 app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
-console = Console(highlight=False)
+
+
+def wide_console() -> Console:
+    """Return a console that doesn't break lines at 80 characters where nobody watches, in the log of a CI run say."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=120)
+
+
+console = wide_console()
 Port = Annotated[int, typer.Option(help="Port on 127.0.0.1.", envvar="MLOPS_LOCAL_PORT", min=1024, max=65535)]
 
 
@@ -39,12 +47,6 @@ def images(root: Path = ROOT) -> dict[str, Image]:
 def start_local_aws(port: int) -> dict[str, Any]:
     """Start the local AWS on this port and return its status; LocalAwsError when it can't be started."""
     return process.start(port, state_dir(port), images())
-
-
-def wide_console() -> Console:
-    """Return a console that doesn't break lines at 80 characters where nobody watches, in the log of a CI run say."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=120)
 
 
 @app.command()

@@ -65,13 +65,19 @@ def score(
 
 
 def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame) -> list[float]:
-    """Return the prediction for each row, sent as CSV without a header; nulls are empty fields."""
+    """Return the prediction for each row, sent as CSV without a header; nulls are empty fields.
+
+    Raises ValueError when the endpoint answers another number of predictions, or something that isn't a number.
+    """
     body = io.BytesIO()
     rows.write_csv(body, include_header=False)
     answer = runtime.invoke_endpoint(
         EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue()
     )
-    return [float(line) for line in answer["Body"].read().decode().split()]
+    predictions = [float(line) for line in answer["Body"].read().decode().split()]
+    if len(predictions) != rows.height:
+        raise ValueError(f"{endpoint} answered {rows.height} rows with {len(predictions)} predictions")
+    return predictions
 
 
 def auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> float:

@@ -1,0 +1,52 @@
+"""What the demo says of an endpoint's predictions."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlops_cli import scoring
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 2, 120)
+    predictions = random.integers(0, 9, 120) / 8  # with ties
+    positives, negatives = predictions[labels == 1], predictions[labels == 0]
+    pairs = [(p > n) + 0.5 * (p == n) for p in positives for n in negatives]
+    assert scoring.auc(labels, predictions) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_auc_of_a_single_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 positive and 0 negative"):
+        scoring.auc(np.ones(3), np.zeros(3))
+
+
+class Endpoint:
+    """Answers each row with its first value, and remembers how many rows came in each request."""
+
+    def __init__(self) -> None:
+        self.requests: list[int] = []
+
+    def invoke_endpoint(self, *, Body: bytes, **_: Any) -> dict[str, Any]:
+        rows = Body.decode().splitlines()
+        self.requests.append(len(rows))
+        return {"Body": io.BytesIO("\n".join(row.split(",")[0] for row in rows).encode())}
+
+
+def test_every_row_is_scored_once_and_latency_is_that_of_single_rows() -> None:
+    frame = pl.DataFrame({"x": [0.1, 0.9, 0.2, 0.8], "y": [1, 2, 3, 4], "late": [0, 1, 0, 1]})
+    endpoint = Endpoint()
+    scores = scoring.score(endpoint, "e", frame, ["x", "y"], "late", batch_rows=3, single_rows=2)
+    assert endpoint.requests == [3, 1, 1, 1]
+    assert (scores.rows, scores.auc, len(scores.latencies)) == (4, 1.0, 2)
+
+
+def test_answers_that_do_not_match_the_rows_are_refused() -> None:
+    frame = pl.DataFrame({"x": [0.1, None], "y": [1, 2]})  # the endpoint leaves out the row without an x
+    with pytest.raises(ValueError, match="2 rows with 1 predictions"):
+        scoring.invoke_csv(Endpoint(), "e", frame)
