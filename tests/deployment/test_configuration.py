@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from stacks import schemas
 from stacks.configuration import ConfigurationError, load
@@ -364,15 +366,28 @@ def test_every_setting_has_a_description() -> None:
     assert not [each for name, text in schemas.schemas().items() for each in undescribed(json.loads(text), name)]
 
 
-def test_the_files_name_their_schemas() -> None:
-    files = {
-        **{f"config/{name}.yaml": "environment.schema.json" for name in ("dev", "staging", "prod")},
-        "config/platform.yaml": "platform.schema.json",
-        "ml_code/models/flight_delay/model.yaml": "../../../config/model.schema.json",
-    }
-    for file, schema in files.items():
-        first = (ROOT / file).read_text(encoding="utf-8").splitlines()[0]
-        assert first == f"# yaml-language-server: $schema={schema}"
+SCHEMAS = {
+    **{f"config/{name}.yaml": "environment.schema.json" for name in ("dev", "staging", "prod")},
+    "config/platform.yaml": "platform.schema.json",
+    "ml_code/models/flight_delay/model.yaml": "../../../config/model.schema.json",
+}
+
+
+@pytest.mark.parametrize(("file", "schema"), SCHEMAS.items())
+def test_a_file_names_its_schema_which_takes_it_and_refuses_an_unknown_key(file: str, schema: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert text.splitlines()[0] == f"# yaml-language-server: $schema={schema}"
+    check = jsonschema.Draft202012Validator(json.loads(((ROOT / file).parent / schema).read_text(encoding="utf-8")))
+    content = yaml.safe_load(text)
+    assert list(check.iter_errors(content)) == []
+    assert list(check.iter_errors(content | {"removel": 1})) != []
+
+
+def test_the_schema_checks_what_an_environment_overrides() -> None:
+    check = jsonschema.Draft202012Validator(json.loads(schemas.schemas()["environment.schema.json"]))
+    assert check.is_valid({"models": {"late": {"serving": {"instance_count": 2}}}})
+    assert not check.is_valid({"models": {"late": {"serving": {"instances": 2}}}})
+    assert not check.is_valid({"models": {"late": {"gate": {"minimum": 2}}}})
 
 
 def copy_app(target: Path) -> Path:

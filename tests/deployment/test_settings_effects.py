@@ -1,0 +1,130 @@
+"""No setting is an ornament: each one changes what is synthesized, or is known to serve somebody else.
+
+One app holds a variant of the dev environment for each setting, with that setting changed; its stacks must differ from
+the unchanged ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from stacks.configuration import load
+from stacks.settings import Environment, EnvironmentSettings, Model, Platform
+from tests.deployment.assemblies import CONTEXT, REPOSITORY, Templates, templates_of
+from tests.deployment.snapshots import without_name
+
+NETWORK = {"subnet_ids": ["subnet-0000000a"], "security_group_ids": ["sg-0000000a"]}
+BUDGET = {"monthly_usd": 10, "email": "a@example.com"}
+
+CHANGES: Mapping[str, Any] = {
+    "platform.name": "other",
+    "platform.tags": {"platform": "other"},
+    "environment.account+region": ("123456789012", "eu-west-1"),
+    "environment.removal": "retain",
+    "environment.log_retention_days": 1,
+    "environment.capture_retention_days": 1,
+    "environment.network.subnet_ids": ["subnet-0000000b"],
+    "environment.network.security_group_ids": ["sg-0000000b"],
+    "environment.budget.monthly_usd": 11,
+    "environment.budget.email": "b@example.com",
+    "environment.alarm_email": "b@example.com",
+    "model.description": "Something else",
+    "model.data.tables": ["flights"],
+    "model.etl.worker_type": "G.2X",
+    "model.etl.workers": 3,
+    "model.etl.timeout_minutes": 61,
+    "model.training.instance_type": "ml.m5.2xlarge",
+    "model.training.volume_gb": 31,
+    "model.training.max_runtime_minutes": 61,
+    "model.training.test_days": 31,
+    "model.training.validation_days": 15,
+    "model.training.hyperparameters": {"rounds": 1},
+    "model.gate.metric": "f1",
+    "model.gate.minimum": 0.71,
+    "model.serving.instance_type": "ml.m5.xlarge",
+    "model.serving.instance_count": 3,
+    "model.serving.capture_percent": 50,
+}
+ELSEWHERE = {
+    "platform.environments": "the stages themselves",
+    "platform.models": "the stacks themselves",
+    "environment.models": "overrides of model.yaml, tested with the configuration",
+    "model.name": "the folder's name, tested with the configuration",
+    "model.problem": "has one value so far, which the gate reads",
+    "model.data.label": "the command line reads it to score; it must be that of the model's code",
+    "model.data.features": "clients send them; they must be those of the model's code",
+}
+"""Settings that change no template of an environment, and what they do."""
+
+
+def settings_of(section: type[BaseModel], path: str) -> Iterator[str]:
+    """Every setting of a section and of those inside, by its path."""
+    for name, field in section.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            yield f"{path}.{name}"
+        else:
+            yield from settings_of(inner, f"{path}.{name}")
+
+
+def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
+    sections: dict[str, type[BaseModel]] = {"platform": Platform, "environment": Environment, "model": Model}
+    every = {path for name, section in sections.items() for path in settings_of(section, name)}
+    tried = {path.replace("+region", "") for path in CHANGES} | {"environment.region"}
+    assert every == tried | set(ELSEWHERE)
+
+
+def variant(base: EnvironmentSettings, path: str, value: Any) -> EnvironmentSettings:
+    """The base with one setting changed."""
+    root, *keys = path.split(".")
+    section: BaseModel = base.models[0] if root == "model" else getattr(base, root)
+    data = section.model_dump()
+    if path == "environment.account+region":
+        data["account"], data["region"] = value
+    else:
+        place = data
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+    changed = type(section).model_validate(data)
+    return base.model_copy(update={"models": (changed,)} if root == "model" else {root: changed})
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """All stacks of all variants, as `unchanged/data` and `v1/data`, in the order of CHANGES."""
+    from aws_cdk import App
+
+    from stacks.environment_stage import EnvironmentStage
+
+    dev = load(REPOSITORY).environments[0]
+    environment = Environment.model_validate({**dev.environment.model_dump(), "network": NETWORK, "budget": BUDGET})
+    base = dev.model_copy(update={"environment": environment})
+    every = {"unchanged": base, "same": base}
+    every |= {f"v{index}": variant(base, path, value) for index, (path, value) in enumerate(CHANGES.items())}
+    outdir: Path = tmp_path_factory.mktemp("variants") / "cdk.out"
+    app = App(context=CONTEXT, outdir=str(outdir))
+    for stage, settings in every.items():
+        EnvironmentStage(app, stage, settings=settings, repository=REPOSITORY)
+    app.synth()
+    return templates_of(outdir)
+
+
+def stacks_of(variants: Templates, stage: str) -> dict[str, Any]:
+    found = {name.split("/")[1]: template for name, template in variants.items() if name.split("/")[0] == stage}
+    return {name: without_name(template, stage) for name, template in found.items()}
+
+
+def test_the_same_settings_make_the_same_stacks(variants: Templates) -> None:
+    assert stacks_of(variants, "unchanged") == stacks_of(variants, "same")
+
+
+@pytest.mark.parametrize(("index", "path"), list(enumerate(CHANGES)), ids=list(CHANGES))
+def test_a_changed_setting_changes_a_stack(index: int, path: str, variants: Templates) -> None:
+    assert stacks_of(variants, f"v{index}") != stacks_of(variants, "unchanged")
