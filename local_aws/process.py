@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +43,8 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
     if _is_taken(port):
         raise LocalAwsError(f"port {port} is taken by {_owner(port)}: choose another one with `--port`")
     state_dir.mkdir(parents=True, exist_ok=True)
+    for left_behind in ("jobs", "endpoints"):  # state lives in memory: what an earlier server left belongs to nothing
+        shutil.rmtree(state_dir / left_behind, ignore_errors=True)
     log = state_dir / "server.log"
     encoded = {name: {"python": image.python, "entrypoint": list(image.entrypoint)} for name, image in images.items()}
     command = [sys.executable, "-m", "local_aws.server", "--port", str(port), "--state", str(state_dir)]
