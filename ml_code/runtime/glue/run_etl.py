@@ -25,6 +25,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 CORRUPT = "_corrupt_record"
+FILE = "_metadata.file_path"
 NOT_UTF_8 = "\N{REPLACEMENT CHARACTER}"  # what Spark reads bytes as that aren't text
 SHOWN_CHARACTERS = 200
 SHOWN_DAYS = 5
@@ -144,25 +145,23 @@ def read_table(spark: SparkSession, files: Sequence[RawFile], table: Any) -> Dat
         .option("columnNameOfCorruptRecord", CORRUPT)
         .csv([file.uri for file in files])
     )
-    # All columns take part in the check, so that Spark reads those too that no feature uses: a broken row is broken.
+    texts = [field.name for field in frame.schema if field.dataType.typeName() == "string" and field.name != CORRUPT]
+    # A message names all columns, so that Spark reads those too that no feature uses: a broken row is broken.
     row = F.concat_ws(",", *(F.col(name).cast("string") for name in frame.columns if name != CORRUPT))
-    problem = (
-        F.when(F.col(CORRUPT).isNotNull(), F.concat(F.lit("can't read the row "), _shown(F.col(CORRUPT))))
-        .when(row.contains(NOT_UTF_8), F.concat(F.lit("isn't UTF-8 in the row "), _shown(row)))
-    )  # fmt: skip
-    path = F.col("_metadata.file_path")
+    is_sound = F.when(F.col(CORRUPT).isNotNull(), _raised("can't read the row ", F.col(CORRUPT))).when(
+        F.concat_ws(" ", *texts).contains(NOT_UTF_8), _raised("isn't UTF-8 in the row ", row)
+    )
     if table.daily:
-        folder_day = F.regexp_extract(path, "/day=([0-9-]+)/", 1)
+        folder_day = F.regexp_extract(FILE, "/day=([0-9-]+)/", 1)
         row_day = F.concat_ws("-", "year", F.lpad("month", 2, "0"), F.lpad("day", 2, "0"))
-        problem = problem.when(row_day != folder_day, F.concat(F.lit("holds a row of the day "), row_day))
-    raised = F.raise_error(F.concat(path, F.lit(": "), problem)).cast("boolean")
-    is_sound = F.when(problem.isNotNull(), raised).otherwise(F.lit(True))
+        is_sound = is_sound.when(row_day != folder_day, _raised("holds a row of the day ", row_day))
     # Spark moves no later condition ahead of one that isn't deterministic: no row is dropped before it is checked.
-    return frame.where((F.spark_partition_id() >= 0) & is_sound).drop(CORRUPT)
+    return frame.where((F.spark_partition_id() >= 0) & is_sound.otherwise(F.lit(True))).drop(CORRUPT)
 
 
-def _shown(text: Column) -> Column:
-    return F.substring(text, 1, SHOWN_CHARACTERS)
+def _raised(problem: str, text: Column) -> Column:
+    message = F.concat(F.col(FILE), F.lit(f": {problem}"), F.substring(text, 1, SHOWN_CHARACTERS))
+    return F.raise_error(message).cast("boolean")
 
 
 def run(spark: SparkSession, arguments: Arguments) -> tuple[date, date]:
