@@ -15,7 +15,9 @@ def schemas() -> Mapping[str, str]:
     overrides = _optional(Model.model_json_schema())
     environment = Environment.model_json_schema()
     environment["$defs"] |= overrides.pop("$defs") | {"ModelOverrides": overrides}
-    environment["properties"]["models"]["additionalProperties"] = {"$ref": "#/$defs/ModelOverrides"}
+    models = environment["properties"]["models"]
+    models["patternProperties"] = dict.fromkeys(models["patternProperties"], {"$ref": "#/$defs/ModelOverrides"})
+    models["additionalProperties"] = False
     found = {
         "platform.schema.json": Platform.model_json_schema(),
         "environment.schema.json": environment,
