@@ -16,7 +16,9 @@ def schemas() -> Mapping[str, str]:
     environment = Environment.model_json_schema()
     environment["$defs"] |= overrides.pop("$defs") | {"ModelOverrides": overrides}
     models = environment["properties"]["models"]
-    models["patternProperties"] = dict.fromkeys(models["patternProperties"], {"$ref": "#/$defs/ModelOverrides"})
+    models["patternProperties"] = {
+        pattern: {"$ref": "#/$defs/ModelOverrides"} for pattern in models["patternProperties"]
+    }
     models["additionalProperties"] = False
     found = {
         "platform.schema.json": Platform.model_json_schema(),
