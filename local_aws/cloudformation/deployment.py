@@ -108,7 +108,7 @@ class Deployment:
         for resource in removed:
             del stack.resources[resource.logical_id]
         # a failed clean-up leaves a resource behind, but doesn't fail the update
-        self._clean_up([*stack.leftovers, *removed])
+        self._clean_up([*stack.leftovers, *deletion_base({item.logical_id: item for item in removed})])
         stack.leftovers.clear()
         stack.move_to("UPDATE_COMPLETE", token=self._token)
 

@@ -16,7 +16,7 @@ from typing import Any
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
-from local_aws.jobs.process import JobProcess, Outcome, job_environment
+from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
 from local_aws.service import LocalContext
 
@@ -69,6 +69,7 @@ class JobRun(threading.Thread):
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
         self._logs: dict[str, LogStream] = {}
+        self._temporary: list[Path] = []
 
     @property
     def ended(self) -> bool:
@@ -102,7 +103,7 @@ class JobRun(threading.Thread):
         for log in self._logs.values():
             log.close()
         # scripts and settings of a run that failed stay, to be looked at
-        for leftover in [self._directory] if state == "SUCCEEDED" else self._scratch:
+        for leftover in [*self._scratch, *([self._directory] if state == "SUCCEEDED" else [])]:
             shutil.rmtree(leftover, ignore_errors=True)
         self._end(state, message)
 
@@ -119,7 +120,7 @@ class JobRun(threading.Thread):
 
     @property
     def _scratch(self) -> list[Path]:
-        return [self._directory / name for name in ("s3", "tmp", "warehouse")]
+        return [self._directory / "s3", self._directory / "warehouse", *self._temporary]
 
     def _execute(self) -> tuple[str, str | None]:
         arguments = {
@@ -183,7 +184,7 @@ class JobRun(threading.Thread):
         path = [str(library) for library in libraries]
         if os.environ.get("PYTHONPATH"):
             path.append(os.environ["PYTHONPATH"])
-        (self._directory / "tmp").mkdir(exist_ok=True)
+        self._temporary.append(scratch_directory(self._context.state_dir))
         return job_environment(
             self._context.credentials(self._role),
             {
@@ -191,7 +192,7 @@ class JobRun(threading.Thread):
                 "AWS_REGION": self._region,
                 "AWS_DEFAULT_REGION": self._region,
                 "PYTHONPATH": os.pathsep.join(path),
-                "TMPDIR": str(self._directory / "tmp"),
+                "TMPDIR": str(self._temporary[0]),
             },
         )
 
@@ -206,7 +207,7 @@ class JobRun(threading.Thread):
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.shuffle.partitions": str(cores * 2),
-            "spark.local.dir": str(self._directory / "tmp"),
+            "spark.local.dir": str(self._temporary[0]),
             "spark.sql.warehouse.dir": str(self._directory / "warehouse"),
             **mirror.spark_settings(),
             **_spark_options(arguments.get("--conf", "")),

@@ -115,6 +115,13 @@ class JobProcess:
             kill_group(self.pid, signal.SIGKILL)
 
 
+def scratch_directory(state_dir: Path) -> Path:
+    """Make a directory for temporary files; its path is short, since those of sockets have to be."""
+    directory = state_dir / "tmp" / uuid.uuid4().hex[:8]
+    directory.mkdir(parents=True)
+    return directory
+
+
 def job_environment(*layers: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment without its AWS settings, then the layers, the last one winning."""
     merged = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAGEMAKER_", "SM_"))}

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from local_aws.jobs.log_stream import LogStream
-from local_aws.jobs.process import JobProcess, Outcome, job_environment
+from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
 from local_aws.service import Image
@@ -57,7 +57,8 @@ class ContainerJob(threading.Thread, ABC):
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
         self._log: LogStream | None = None
-        self._downloaded: list[Path] = []
+        # removed whatever becomes of the job
+        self._scratch: list[Path] = []
 
     @property
     def status(self) -> str:
@@ -104,7 +105,7 @@ class ContainerJob(threading.Thread, ABC):
                 self._finish(status)
                 self._announce()
             # what failed or was stopped stays, to be looked at, but for copies of what is in S3
-            for directory in [self._directory] if status == "Completed" else self._downloaded:
+            for directory in [*self._scratch, *([self._directory] if status == "Completed" else [])]:
                 shutil.rmtree(directory, ignore_errors=True)
         finally:
             self._process = self._log = None
@@ -182,10 +183,12 @@ class ContainerJob(threading.Thread, ABC):
 
     def _run_container(self, command: list[str]) -> Outcome:
         assert self._log is not None
+        temporary = scratch_directory(self._workspace.context.state_dir)
+        self._scratch.append(temporary)
         environment = job_environment(
             self._workspace.container_environment(self.record.get("RoleArn")),
             self._environment(),
-            {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(self._made(OPT_ML.parent / "tmp"))},
+            {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(temporary)},
         )
         self._note(**{f"{self.kind.capitalize()}StartTime": now()})
         try:
@@ -240,7 +243,7 @@ class ContainerJob(threading.Thread, ABC):
         """Download an S3Prefix or a ManifestFile; JobFailure as SageMaker words it when there is nothing."""
         client = self._client("s3")
         directory.mkdir(parents=True, exist_ok=True)
-        self._downloaded.append(directory)
+        self._scratch.append(directory)
         if data_type not in ("S3Prefix", "ManifestFile"):
             raise JobFailure(f"ClientError: {source}: data of the type {data_type} can't be read locally")
         try:

@@ -43,6 +43,8 @@ def definition_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong at the top level."""
     for key in sorted(key for key in set(raw) - _DEFINITION_KEYS if raw[key] is not None):
         yield f"the local AWS doesn't act on its key {key!r}"
+    if not isinstance(raw.get("PipelineExperimentConfig") or {}, Mapping):
+        yield "PipelineExperimentConfig must be an object"
     for key in ("Parameters", "Steps"):
         items = raw.get(key) or []
         if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):

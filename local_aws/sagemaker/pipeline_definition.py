@@ -138,6 +138,10 @@ class PipelineDefinition:
         return values
 
     def _check_references(self) -> None:
+        for path in references(self.experiment):
+            problem = self._reference_problem(path)
+            if problem or not path.startswith(("Execution.", "Parameters.")):
+                raise invalid(f"PipelineExperimentConfig refers to {path!r}: {problem or 'it has no value yet'}")
         for step in self.steps.values():
             for required in sorted(step.requires):
                 if required not in self.steps:
@@ -161,6 +165,8 @@ class PipelineDefinition:
         if found is None:
             return "a step has to be followed by one of its properties"
         name, members = found.groups()
+        if name not in self.steps:
+            return "the step doesn't exist"
         if members.startswith("PropertyFiles."):
             declared = self.steps[name].property_files
             return None if members.partition(".")[2] in declared else "the property file isn't declared"

@@ -114,6 +114,29 @@ def test_bucket_with_objects_cannot_be_deleted(stack: Deployer) -> None:
     assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
 
 
+def test_stack_that_cannot_be_deleted_can_leave_a_resource_behind(stack: Deployer, parameter: Make) -> None:
+    stack.deploy({"Data": {"Type": "AWS::S3::Bucket"}, "A": parameter("1", properties={"Name": "/left/a"})})
+    stack_id, bucket = stack.describe()["StackId"], stack.physical_id("Data")
+    stack.client("s3").put_object(Bucket=bucket, Key="a", Body=b"")
+    with pytest.raises(ClientError, match="only allowed for stacks in DELETE_FAILED"):
+        stack.cloudformation.delete_stack(StackName=stack.name, RetainResources=["Data"])
+    assert stack.destroy()["StackStatus"] == "DELETE_FAILED"
+    assert not exists(stack, "/left/a"), "the rest is deleted"
+    stack.cloudformation.delete_stack(StackName=stack.name, RetainResources=["Data"])
+    stack.wait_until_idle(stack_id)
+    assert stack.describe(stack_id)["StackStatus"] == "DELETE_COMPLETE"
+    assert stack.client("s3").head_bucket(Bucket=bucket)
+
+
+def test_removed_resources_are_deleted_before_those_they_depend_on(stack: Deployer, parameter: Make) -> None:
+    stack.deploy({"B": parameter("1")})
+    # B comes first in the stack, and depends on A later on
+    stack.deploy({"B": parameter({"Ref": "A"}), "A": parameter("1")})
+    stack.deploy({"C": parameter("1")})
+    deleted = [name for name, status in stack.events() if status == "DELETE_COMPLETE"]
+    assert deleted == ["B", "A"]
+
+
 def test_no_change_is_refused_as_an_update(stack: Deployer, parameter: Make) -> None:
     stack.deploy({"A": parameter("1")})
     with pytest.raises(ClientError, match=r"No updates are to be performed\."):

@@ -214,6 +214,7 @@ def test_nothing_stays_on_disk_after_success(server: Any, training: Training) ->
     server.client("s3").put_object(Bucket="lake", Key="train/rows.csv", Body=b"1,2")
     training.run("(ml / 'model/m').write_text('1')", InputDataConfig=channel("s3://lake/train"))
     training.wait(training.directory.exists, lambda there: not there)
+    assert list((server.context.state_dir / "tmp").iterdir()) == []
 
 
 def test_failed_job_can_be_looked_at_but_holds_no_copies_of_its_input(

@@ -102,6 +102,11 @@ def test_refused_with_the_place_and_the_reason(steps: list[Any], problem: str) -
     [
         ({"Version": "2019"}, "Version must be '2020-12-01'"),
         ({"MlflowConfig": {"MlflowResourceArn": "a"}}, "doesn't act on its key 'MlflowConfig'"),
+        (
+            {"PipelineExperimentConfig": {"TrialName": {"Get": "Steps.A.Outcome"}}},
+            "'Steps.A.Outcome': the step doesn't",
+        ),
+        ({"PipelineExperimentConfig": "trial"}, "PipelineExperimentConfig must be an object"),
         ({"Parameters": [{"Name": "P", "Type": "List"}]}, "parameter 'P' has the unknown type 'List'"),
         ({"Parameters": [{"Name": "a b", "Type": "String"}]}, "'a b' is no name of a parameter"),
         ({"Parameters": [{"Name": "P", "Type": "Integer", "DefaultValue": 1.5}]}, "the default of parameter 'P'"),
