@@ -39,6 +39,7 @@ Features = Callable[..., list[dict[str, Any]]]
 def features(spark: SparkSession) -> Features:
     def frame(name: str, rows: list[Mapping[str, Any]]) -> DataFrame:
         schema = StructType.fromDDL(TABLES[name].schema)
+        assert isinstance(schema, StructType)
         return spark.createDataFrame([tuple(row.get(field.name) for field in schema) for row in rows], schema)
 
     def compute(

@@ -52,6 +52,7 @@ class Etl:
 
     def _frame(self, name: str, table: pl.DataFrame) -> DataFrame:
         schema = StructType.fromDDL(TABLES[name].schema)
+        assert isinstance(schema, StructType)
         casts: Mapping[str, Any] = {"integer": pl.Int32, "double": pl.Float64, "string": pl.String}
         columns = [
             pl.col(field.name).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us")

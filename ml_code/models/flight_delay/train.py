@@ -27,6 +27,8 @@ class Hyperparameters:
         for name in ("rounds", "early_stopping_rounds", "max_depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.min_child_weight >= 0:
+            raise ValueError(f"min_child_weight must be at least 0, got {self.min_child_weight}")
         for name in ("learning_rate", "subsample", "colsample_bytree"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
