@@ -59,8 +59,9 @@ def demo(
         stop = stop or telling.started
         raise
     except BaseException:
-        where = "" if stop else "the local AWS keeps running, to look into it; `mlops local stop` ends it. "
-        errors.print(f"{where}Its log: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
+        if telling.started and not stop:
+            errors.print(f"the local AWS keeps running, to look into it: `mlops local stop --port {port}` ends it")
+        errors.print(f"the log of the local AWS: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
         raise
     finally:
         if stop:

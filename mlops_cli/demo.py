@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -50,7 +51,9 @@ class Demo:
         began = time.monotonic()
         with self._chapter("start the local AWS") as report:
             report(self._start())
-        environment = {**os.environ, **process.environment(self.port)}
+        # cdk.json says `python3`: this environment's, however the demo was started
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {**os.environ, **process.environment(self.port), "PATH": path}
         with self._chapter("cdk bootstrap") as report:
             variables = process.environment(self.port)
             target = f"aws://{variables['CDK_DEFAULT_ACCOUNT']}/{variables['CDK_DEFAULT_REGION']}"
