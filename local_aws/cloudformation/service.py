@@ -69,10 +69,6 @@ class CloudFormationService:
         """Return the resource types that are accepted without behaviour, each with the reason."""
         return dict(INERT_TYPES)
 
-    def stacks(self) -> list[Stack]:
-        """Return the stacks that exist, in every account and region."""
-        return [stack for stack in self._environment.store.all() if not stack.deleted]
-
     def _handler(self, action: str) -> Callable[[Caller, dict[str, Any]], dict[str, Any]]:
         name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in action).lstrip("_")
         for group in self._handlers:

@@ -213,11 +213,6 @@ class StackStore:
             stacks = [s for s in self._stacks.values() if (s.account, s.region) == (account, region)]
         return [stack for stack in reversed(stacks) if deleted or not stack.deleted]
 
-    def all(self) -> list[Stack]:
-        """Return every stack, deleted ones too."""
-        with self.lock:
-            return list(self._stacks.values())
-
     def export_value(self, name: str, account: str, region: str) -> str:
         """Return the value of an export; ValidationError if no stack exports that name."""
         for stack in self.of(account, region):

@@ -34,18 +34,16 @@ class S3Mirror:
         self._prefixes: list[S3Uri] = []
         self._before: dict[str, tuple[int, int]] = {}
 
-    def pull(self, uris: Iterable[S3Uri]) -> int:
-        """Copy the objects at and below the URIs; returns how many."""
-        count = 0
+    def pull(self, uris: Iterable[S3Uri]) -> None:
+        """Copy the objects at and below the URIs."""
         for uri in _outermost(uris):
             self._prefixes.append(uri)
             root = self._bucket_directory(uri.bucket)
             root.mkdir(parents=True, exist_ok=True)
             listed = [file for file in list_files(self._client, uri) if _covers(uri, file.key)]
             files = [type(file)(file.key, file.key, file.etag) for file in listed]
-            count += len(download(self._client, uri.bucket, files, root))
+            download(self._client, uri.bucket, files, root)
         self._before = dict(self._snapshot())
-        return count
 
     def push(self) -> tuple[int, int]:
         """Upload new and changed files and delete removed ones; returns how many of each."""

@@ -54,28 +54,21 @@ class ProcessGuard:
                 self._process.stdin.flush()
 
 
-def kill_group(group: int, signum: signal.Signals) -> bool:
-    """Send a signal to a process group; False when none of its processes is left."""
-    try:
+def kill_group(group: int, signum: signal.Signals) -> None:
+    """Send a signal to a process group, if any of its processes is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
-def kill_marked(marks: set[str]) -> int:
-    """Kill the processes that carry one of the marks, where /proc shows them; returns how many."""
+def kill_marked(marks: set[str]) -> None:
+    """Kill the processes that carry one of the marks, where /proc shows them."""
     wanted = {f"{MARK_VARIABLE}={mark}".encode() for mark in marks}
-    killed = 0
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
-            found = wanted.intersection(entry.read_bytes().split(b"\0"))
-            if found:
+            if wanted.intersection(entry.read_bytes().split(b"\0")):
                 os.kill(int(entry.parent.name), signal.SIGKILL)
-                killed += 1
         except OSError:  # ended in the meantime, or someone else's
             continue
-    return killed
 
 
 def main() -> None:

@@ -93,8 +93,8 @@ def download(client: Any, bucket: str, files: Iterable[RemoteFile], directory: P
         return list(pool.map(fetch, targets))
 
 
-def upload_directory(client: Any, directory: Path, uri: S3Uri, *, kms_key: str | None = None) -> int:
-    """Upload every regular file below the directory (no symbolic links, as SageMaker); returns how many."""
+def upload_directory(client: Any, directory: Path, uri: S3Uri, *, kms_key: str | None = None) -> None:
+    """Upload every regular file below the directory (no symbolic links, as SageMaker)."""
     files = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
     with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
         list(
@@ -103,7 +103,6 @@ def upload_directory(client: Any, directory: Path, uri: S3Uri, *, kms_key: str |
                 files,
             )
         )
-    return len(files)
 
 
 def upload_file(client: Any, path: Path, uri: S3Uri, kms_key: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -182,6 +183,35 @@ def test_template_summary_names_types_and_parameters(stack: Deployer, parameter:
     (found,) = summary["Parameters"]
     assert (found["NoEcho"], found["ParameterConstraints"]["AllowedValues"]) == (True, ["1", "2"])
     assert stack.describe()["Parameters"] == [{"ParameterKey": "V", "ParameterValue": "****"}]
+
+
+def test_template_is_validated_without_a_stack(stack: Deployer, parameter: Make) -> None:
+    def validate(*resources: dict[str, Any]) -> dict[str, Any]:
+        body = json.dumps({"Description": "d", "Resources": dict(zip("AB", resources, strict=False))})
+        return dict(stack.cloudformation.validate_template(TemplateBody=body))
+
+    assert validate(parameter("1"))["Description"] == "d"
+    with pytest.raises(ClientError, match="Unresolved resource dependencies"):
+        validate(parameter({"Ref": "Gone"}))
+
+
+def test_template_is_read_from_s3(stack: Deployer, parameter: Make) -> None:
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket="template-bucket")
+    s3.put_object(Bucket="template-bucket", Key="a/b.json", Body=json.dumps({"Resources": {"A": parameter("1")}}))
+    client = stack.cloudformation
+    for number, url in enumerate(
+        ("https://template-bucket.s3.us-east-1.amazonaws.com/a/b.json", "http://localhost:1/template-bucket/a/b.json")
+    ):
+        client.create_stack(StackName=f"{stack.name}-{number}", TemplateURL=url)
+    with pytest.raises(ClientError, match=r"S3 error: .*none\.json"):
+        client.create_stack(StackName=stack.name, TemplateURL="https://template-bucket.s3.amazonaws.com/none.json")
+
+
+def test_failed_events_can_be_asked_for(stack: Deployer, parameter: Make) -> None:
+    stack.deploy({"A": parameter("x", properties={"Type": "Nonsense"})})
+    found = stack.cloudformation.describe_events(StackName=stack.name, Filters={"FailedEvents": True})
+    assert [event["LogicalResourceId"] for event in found["OperationEvents"]] == ["A"]
 
 
 def test_capabilities_are_asked_for(stack: Deployer) -> None:

@@ -265,7 +265,8 @@ def test_closing_the_service_does_not_wait_for_a_job_that_takes_its_time_to_stop
 
 
 @needs_proc
-def test_jobs_end_when_the_server_itself_is_killed(tmp_path: Path, wait: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+def test_jobs_end_with_the_server(tmp_path: Path, wait: Callable[..., Any], way: str) -> None:
     script, pids = tmp_path / "container.py", tmp_path / "pids"
     script.write_text(
         f"{PREAMBLE}pids = [os.getpid(), spawn(start_new_session=True)]\n"
@@ -285,7 +286,10 @@ def test_jobs_end_when_the_server_itself_is_killed(tmp_path: Path, wait: Callabl
         wait(lambda: pids.exists() and pids.read_text(), lambda text: text and text.endswith("."))
         running = json.loads(pids.read_text()[:-1])
         assert all(is_running(pid) for pid in running)
-        os.kill(started["pid"], signal.SIGKILL)
+        if way == "killed":
+            os.kill(started["pid"], signal.SIGKILL)
+        else:
+            process.stop(tmp_path / "state")
         wait(lambda: [pid for pid in running if is_running(pid)], lambda left: not left, 10)
     finally:
         process.stop(tmp_path / "state")
