@@ -13,13 +13,19 @@ from .findings import acknowledge
 from .pipeline_steps import JobNetwork
 
 
-def service_of_this_account(scope: Construct, service: str) -> iam.IPrincipal:
-    """A service, as long as it acts for this account: no other account's resource can make it assume a role."""
+def service_principal(scope: Construct, service: str) -> iam.IPrincipal:
+    """A service that may assume a role.
+
+    SageMaker documents that it says whom it acts for, so it may do it for this account only. Other services don't, and
+    a condition on what they leave out would lock them out.
+    """
+    if service != "sagemaker.amazonaws.com":
+        return iam.ServicePrincipal(service)
     return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}})
 
 
 class JobRole(iam.Role):
-    """A role that one service assumes for this account, which may write its logs and metrics.
+    """A role that one service assumes, which may write its logs and metrics.
 
     Parameters
     ----------
@@ -40,7 +46,7 @@ class JobRole(iam.Role):
         log_groups: str,
         metrics_namespaces: Sequence[str] = (),
     ) -> None:
-        super().__init__(scope, construct_id, assumed_by=service_of_this_account(scope, service))
+        super().__init__(scope, construct_id, assumed_by=service_principal(scope, service))
         writing = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         self._log_groups = Stack.of(self).format_arn(
             service="logs",

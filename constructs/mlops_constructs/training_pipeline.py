@@ -12,7 +12,7 @@ from constructs import Construct
 from . import pipeline_schema
 from .findings import acknowledge
 from .grants import grant_encrypt_decrypt
-from .job_role import JobRole, service_of_this_account
+from .job_role import JobRole, service_principal
 from .pipeline_definition import PipelineDefinition
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
@@ -104,7 +104,7 @@ class TrainingPipeline(Construct):
         return role
 
     def _define_pipeline_role(self) -> iam.Role:
-        role = iam.Role(self, "PipelineRole", assumed_by=service_of_this_account(self, "sagemaker.amazonaws.com"))
+        role = iam.Role(self, "PipelineRole", assumed_by=service_principal(self, "sagemaker.amazonaws.com"))
         verbs, kinds = ("Create", "Describe", "Stop"), ("Processing", "Training")
         role.add_to_policy(
             iam.PolicyStatement(

@@ -14,7 +14,7 @@ _IMAGE_TAG = re.compile(r":[0-9a-f]{16}\b")
 
 
 def readable(template: Template) -> Template:
-    """A template with its pipeline definition spelled out and the hashes of code masked."""
+    """A template with its pipeline definition spelled out, and without the traces of hashes of code."""
     result = copy.deepcopy(template)
     for resource in result["Resources"].values():
         definition = resource.get("Properties", {}).get("PipelineDefinition", {})
@@ -22,6 +22,11 @@ def readable(template: Template) -> Template:
             definition["PipelineDefinitionBody"] = json.loads(_flat(definition["PipelineDefinitionBody"]))
     text = _IMAGE_TAG.sub(":<hash of the image's source>", _ASSET.sub("<hash of the asset>", json.dumps(result)))
     masked: Template = json.loads(text)
+    for resource in masked["Resources"].values():
+        for statement in resource.get("Properties", {}).get("PolicyDocument", {}).get("Statement", []):
+            if isinstance(statement.get("Resource"), list):
+                # The CDK sorts them by their text, hashes of assets included.
+                statement["Resource"].sort(key=json.dumps)
     return masked
 
 

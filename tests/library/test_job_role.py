@@ -35,7 +35,13 @@ def arn(service_and_resource: str, account: str = "123456789012") -> dict[str, A
     return {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, f":{service}:eu-west-1:{account}:{resource}"]]}
 
 
-def test_only_the_service_acting_for_this_account_may_assume_the_role(role: JobRole, resources: Find) -> None:
+def test_glue_which_does_not_say_whom_it_acts_for_is_not_locked_out(stack: Stack, resources: Find) -> None:
+    JobRole(stack, "Glue", service="glue.amazonaws.com", log_groups="/aws-glue/")
+    (found,) = resources("AWS::IAM::Role").values()
+    assert "Condition" not in found["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+
+
+def test_only_sagemaker_acting_for_this_account_may_assume_the_role(role: JobRole, resources: Find) -> None:
     (found,) = resources("AWS::IAM::Role").values()
     assert found["Properties"]["AssumeRolePolicyDocument"]["Statement"] == [
         {
