@@ -6,7 +6,6 @@ Each chapter either succeeds or raises with its reason; nothing is skipped.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
 from mlops_cli.local import DEFAULT_PORT, ROOT, start_local_aws, state_dir, wide_console
 from mlops_cli.models import declaration
 
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "dev"
 MODEL = "flight_delay"
 FIRST_DAY = date(2013, 1, 1)
@@ -128,13 +128,12 @@ class Demo:
         report: Callable[[str], None],
         directory: Path = ROOT,
     ) -> None:
-        cdk = shutil.which("cdk") or str(ROOT / "node_modules" / ".bin" / "cdk")
         log = state_dir(self.port) / f"cdk-{arguments[0]}.log"
         recent: deque[str] = deque(maxlen=25)
         with (
             log.open("w") as copy,
             subprocess.Popen(
-                [cdk, *arguments, "--no-color"],
+                [str(CDK), *arguments, "--no-color"],
                 cwd=directory,
                 env={**environment, "CI": "true", "NO_COLOR": "1"},
                 stdout=subprocess.PIPE,
@@ -231,7 +230,7 @@ class Demo:
             self.console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
-def check_programs(root: Path = ROOT) -> None:
+def check_programs() -> None:
     """Raise DeploymentError when something that `make demo` installs is missing."""
-    if shutil.which("cdk") is None and not (root / "node_modules/.bin/cdk").exists():
-        raise DeploymentError("the CDK CLI isn't installed: run `make install`")
+    if not CDK.exists():
+        raise DeploymentError("the pinned CDK CLI isn't installed: run `make install`")
