@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,9 @@ class Workspace:
         self.region = region
         self.lock = threading.RLock()
         self._tags: dict[str, dict[str, str]] = {}
+        self._events: deque[tuple[str, Any, str]] = deque()
+        self._events_lock = threading.Lock()
+        self._delivering = False
 
     def arn(self, kind: str, name: str) -> str:
         """Return the ARN of a resource, `arn:aws:sagemaker:<region>:<account>:<kind>/<name>`."""
@@ -68,12 +72,28 @@ class Workspace:
         )
 
     def emit(self, detail_type: str, detail: Mapping[str, Any], arn: str) -> None:
-        """Put an event of SageMaker on the default bus; times are written in milliseconds, as SageMaker does."""
-        try:
-            self.context.emit("aws.sagemaker", detail_type, plain(detail), [arn])
-        except Exception:
-            # a job goes on when a target of its events breaks
-            _log.exception("the event %s of %s wasn't delivered", detail_type, arn)
+        """Put an event of SageMaker on the default bus; times are written in milliseconds, as SageMaker does.
+
+        Events are delivered in their order, but not by the caller: what they reach may ask about what the caller holds.
+        """
+        with self._events_lock:
+            self._events.append((detail_type, plain(detail), arn))
+            if not self._delivering:
+                self._delivering = True
+                threading.Thread(target=self._deliver, name="sagemaker-events", daemon=True).start()
+
+    def _deliver(self) -> None:
+        while True:
+            with self._events_lock:
+                if not self._events:
+                    self._delivering = False
+                    return
+                detail_type, detail, arn = self._events.popleft()
+            try:
+                self.context.emit("aws.sagemaker", detail_type, detail, [arn])
+            except Exception:
+                # a job goes on when a target of its events breaks
+                _log.exception("the event %s of %s wasn't delivered", detail_type, arn)
 
     def tag(self, arn: str, tags: list[dict[str, str]]) -> None:
         """Add tags to a resource."""

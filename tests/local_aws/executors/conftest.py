@@ -46,6 +46,15 @@ class JobServer:
         self.images[name] = Image(sys.executable, (sys.executable, str(path)))
         return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{name}:1"
 
+    def event(self, **detail: Any) -> dict[str, Any]:
+        """Wait for an event whose detail has these members, and return its detail."""
+
+        def found() -> dict[str, Any] | None:
+            details = [each for _, _, each in list(self.events)]
+            return next((each for each in details if detail.items() <= each.items()), None)
+
+        return dict(wait_for(found, bool))
+
     def log(self, group: str, stream_prefix: str) -> str:
         logs = self.client("logs")
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream_prefix)["logStreams"]

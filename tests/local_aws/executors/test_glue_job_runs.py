@@ -96,7 +96,7 @@ def test_exception_of_the_script_is_the_error_message_and_nothing_is_written(
     assert run["ErrorMessage"] == "ValueError: flights.csv of 2013-01-05 is corrupt"
     assert "about to fail" in server.log("/aws-glue/jobs/error", run["Id"])
     assert server.client("s3").list_objects_v2(Bucket="lake", Prefix="out/")["KeyCount"] == 0
-    assert server.events[-1][2]["state"] == "FAILED"
+    server.event(state="FAILED")
 
 
 def test_run_past_its_timeout_is_ended(server: Any, glue: Any, wait: Callable[..., Any]) -> None:

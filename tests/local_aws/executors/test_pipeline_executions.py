@@ -356,7 +356,7 @@ def test_branches_inside_branches_and_what_follows_them(pipeline: PipelineBuilde
 def test_every_change_of_status_is_an_event(server: Any, pipeline: PipelineBuilder) -> None:
     pipeline.create(pipeline.processing("Broken", "fail=no rows"))
     execution = pipeline.run()
-    pipeline.wait(lambda: server.events, lambda events: events[-1][2].get("currentPipelineExecutionStatus") == "Failed")
+    server.event(currentPipelineExecutionStatus="Failed")
     seen = [(kind, detail) for _, kind, detail in server.events if "Model Building Pipeline" in kind]
     executions = [detail for kind, detail in seen if kind.endswith("Pipeline Execution Status Change")]
     steps = [detail for kind, detail in seen if kind.endswith("Execution Step Status Change")]
@@ -407,3 +407,16 @@ def test_no_thread_outlives_its_execution(pipeline: PipelineBuilder) -> None:
         ]
 
     pipeline.wait(added, lambda names: not names, 10)
+
+
+def test_target_of_an_event_can_ask_about_the_execution(server: Any, pipeline: PipelineBuilder) -> None:
+    asked: list[str] = []
+
+    def ask(_: str, __: str, detail: dict[str, Any], ___: list[str]) -> None:
+        if "stepName" in detail:
+            asked.extend(pipeline.statuses(detail["pipelineExecutionArn"]))
+
+    server.context.emit = ask
+    pipeline.create(pipeline.processing("Good"))
+    assert pipeline.describe(pipeline.run())["PipelineExecutionStatus"] == "Succeeded"
+    pipeline.wait(lambda: asked, lambda names: names == ["Good", "Good"])

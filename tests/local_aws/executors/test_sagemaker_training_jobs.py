@@ -85,7 +85,7 @@ def test_container_finds_its_inputs_and_the_model_lands_in_s3(
     assert phases == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert job["FinalMetricDataList"][0]["Value"] == 0.75
     assert "validation:auc=0.75" in server.log("/aws/sagemaker/TrainingJobs", "job/algo-1-")
-    assert server.events[-1][2]["TrainingJobStatus"] == "Completed"
+    assert server.event(TrainingJobStatus="Completed")["TrainingJobName"] == "job"
 
 
 def test_failure_file_is_the_failure_reason(create: Callable[..., str], ended: Callable[..., Any]) -> None:
