@@ -35,8 +35,6 @@ SETTINGS = {
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
     # Without this a row with too many or too few values passes where the columns that are read are there.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
-    # Days are small; the engine merges what is smaller still.
-    "spark.sql.shuffle.partitions": "16",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
 }
 
