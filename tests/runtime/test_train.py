@@ -109,6 +109,17 @@ def test_a_training_function_that_fails_says_so_in_the_failure_file(
     assert not (container.base / "model").exists()
 
 
+@pytest.mark.parametrize(("given", "found"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_wait_without_taking_a_core_unless_told_otherwise(
+    container: Container, given: dict[str, str], found: str
+) -> None:
+    telling = "import os\n\n\ndef fit(train, validation, hyperparameters):\n    raise KeyError(os.environ['OMP_WAIT_POLICY'])\n"
+    container.training_job(files={"train.py": telling})
+    container.environment |= given
+    container.run("train")
+    assert container.failure() == f"toy.train.fit raised KeyError: '{found}'"
+
+
 def test_a_reason_is_cut_to_what_sagemaker_shows(container: Container) -> None:
     container.training_job(files={"train.py": RAISING["train.py"].replace("no flight", "x" * 3000)})
     container.run("train")
