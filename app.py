@@ -32,7 +32,7 @@ def build(settings: Settings, repository: Repository, **app_options: Any) -> App
 
     from stacks.environment_stage import EnvironmentStage
 
-    app = App(**app_options)
+    app = App(stack_traces=False, **app_options)  # nobody reads them
     for environment in settings.environments:
         EnvironmentStage(app, environment.name, settings=environment, repository=repository)
     return app

@@ -31,7 +31,7 @@ from app import use_packaged_node
 use_packaged_node()
 from aws_cdk import App, Stack
 # CloudFormation's default rules run at every synth; the flag makes errors of findings, and "no resources" is one.
-app = App(post_cli_context={{"@aws-cdk/core:validateAgainstDefaultRules": False}})
+app = App(stack_traces=False, post_cli_context={{"@aws-cdk/core:validateAgainstDefaultRules": False}})
 Stack(app, "empty")
 app.synth()
 """
