@@ -78,6 +78,15 @@ def fit(train, validation, hyperparameters):
     time.sleep(60)
 """
 }
+TELLING = {
+    "train.py": """
+import os
+
+
+def fit(train, validation, hyperparameters):
+    raise KeyError(os.environ["OMP_WAIT_POLICY"])
+"""
+}
 EXITING = {"train.py": "import sys\n\n\ndef fit(train, validation, hyperparameters):\n    sys.exit(0)\n"}
 RETURNING = {"train.py": "def fit(train, validation, hyperparameters):\n    return {}\n"}
 LEAVING_OUT = {
@@ -113,8 +122,7 @@ def test_a_training_function_that_fails_says_so_in_the_failure_file(
 def test_threads_wait_without_taking_a_core_unless_told_otherwise(
     container: Container, given: dict[str, str], found: str
 ) -> None:
-    telling = "import os\n\n\ndef fit(train, validation, hyperparameters):\n    raise KeyError(os.environ['OMP_WAIT_POLICY'])\n"
-    container.training_job(files={"train.py": telling})
+    container.training_job(files=TELLING)
     container.environment |= given
     container.run("train")
     assert container.failure() == f"toy.train.fit raised KeyError: '{found}'"
