@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from local_aws.cloudformation.errors import ValidationError
+from local_aws.cloudformation.function_arguments import argument_problems
 
 PSEUDO_PARAMETERS = frozenset(
     f"AWS::{name}"
@@ -113,6 +114,12 @@ def parse_template(body: str) -> Template:
     declared = document.get("Resources")
     if not isinstance(declared, dict) or not declared:
         raise ValidationError("Template format error: At least one Resources member must be defined.")
+    for name in ("Parameters", "Mappings", "Conditions", "Outputs", "Rules"):
+        if not isinstance(document.get(name) or {}, dict):
+            raise ValidationError(f"Template format error: the section {name} must be an object")
+    for section in (declared, document.get("Conditions"), document.get("Outputs"), document.get("Rules")):
+        for problem in argument_problems(section):
+            raise ValidationError(problem)
     template = Template(body, document, {key: _declaration(key, entry) for key, entry in declared.items()})
     _check_references(template)
     return template
@@ -140,7 +147,11 @@ def _declaration(logical_id: str, entry: Any) -> ResourceDeclaration:
         raise ValidationError(f"Invalid template resource property '{key}'")
     if not isinstance(entry.get("Properties", {}) or {}, dict):
         raise ValidationError(f"Template format error: {where} Properties must be an object.")
-    depends_on = entry.get("DependsOn", [])
+    depends_on = entry.get("DependsOn") or []
+    if not isinstance(depends_on, str | list) or not all(isinstance(item, str) for item in depends_on):
+        raise ValidationError(f"Template format error: {where} DependsOn must be a resource's name or a list of them.")
+    if not isinstance(entry.get("Condition", ""), str):
+        raise ValidationError(f"Template format error: {where} Condition must be a condition's name.")
     policies = {key: entry.get(key, "Delete") for key in ("DeletionPolicy", "UpdateReplacePolicy")}
     for key, policy in policies.items():
         if policy not in ("Delete", "Retain", "RetainExceptOnCreate"):
@@ -171,10 +182,13 @@ def _check_references(template: Template) -> None:
         _check_attributes(template, dict(resource.properties), f"resource {resource.logical_id}")
         _check_conditions(template, {resource.condition} - {None}, dict(resource.properties), "Resources")
     for name, output in template.section("Outputs").items():
-        if not isinstance(output, dict) or "Value" not in output:
+        if not isinstance(output, dict) or output.get("Value") is None:
             raise ValidationError(
                 f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object"
             )
+        export = output.get("Export", {"Name": ""})
+        if not isinstance(output.get("Condition", ""), str) or not isinstance(export, dict) or "Name" not in export:
+            raise ValidationError(f"Template format error: [/Outputs/{name}] Condition or Export is malformed")
         _check_names(set(referenced_names(output)) - known, "Outputs")
         _check_attributes(template, output, f"output {name}")
         _check_conditions(template, {output.get("Condition")} - {None}, output, "Outputs")

@@ -204,6 +204,7 @@ class JobRun(threading.Thread):
             "spark.app.name": self.record["JobName"],
             "spark.driver.memory": "2g",
             "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={self._temporary[0]}"',
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.shuffle.partitions": str(cores * 2),

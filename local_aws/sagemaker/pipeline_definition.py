@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +20,10 @@ from local_aws.sagemaker.pipeline_checks import (
 )
 from local_aws.sagemaker.pipeline_policies import CachePolicy, RetryPolicy, retry_policies
 
-STEP_TYPES = frozenset({*CREATE_OPERATIONS, "Condition", "Fail"})
-PARAMETER_TYPES = frozenset({"String", "Integer", "Float", "Boolean"})
+STEP_TYPES = (*CREATE_OPERATIONS, "Condition", "Fail")
+PARAMETER_TYPES = ("String", "Integer", "Float", "Boolean")
 _STEP_REFERENCE = re.compile(r"^Steps\.([^.\[]+)")
-_STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
 _BRANCHES = ("IfSteps", "ElseSteps")
 _VERSION = "2020-12-01"
 
@@ -40,7 +41,7 @@ class Parameter:
         """Return a value, which executions get as text, in the parameter's type."""
         try:
             converted = self._converted(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ApiError(
                 "ValidationException", f"Parameter [{self.name}] must be of type {self.type}, got {value!r}"
             ) from error
@@ -202,16 +203,28 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
+@contextmanager
+def _place(where: str) -> Iterator[None]:
+    """Say where a value is that can't be read."""
+    try:
+        yield
+    except ValueError as error:
+        raise invalid(f"{where}: {error}") from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise invalid(f"{where}: a value has the wrong type ({error})") from error
+
+
 def _parameter(raw: Mapping[str, Any]) -> Parameter:
     name, kind = raw.get("Name"), raw.get("Type")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9\-_]{1,64}", name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise invalid(f"{name!r} is no name of a parameter")
     if kind not in PARAMETER_TYPES:
         raise invalid(f"parameter {name!r} has the unknown type {kind!r}")
     unknown = sorted(set(raw) - {"Name", "Type", "DefaultValue", "EnumValues", "Description"})
     if unknown:
         raise invalid(f"parameter {name!r} has the unknown key {unknown[0]!r}")
-    parameter = Parameter(name, kind, raw.get("DefaultValue"), tuple(raw.get("EnumValues") or ()))
+    with _place(f"parameter {name!r}"):
+        parameter = Parameter(name, str(kind), raw.get("DefaultValue"), tuple(raw.get("EnumValues") or ()))
     if parameter.default is not None:
         try:
             parameter.parse(parameter.default)
@@ -224,7 +237,16 @@ def _steps(raw_steps: Any, branch: tuple[str, bool] | None) -> Iterator[Step]:
     if not isinstance(raw_steps, list) or not all(isinstance(raw, Mapping) for raw in raw_steps):
         raise invalid("a list of steps must be a list of objects")
     for raw in raw_steps:
-        step = _step(raw, branch)
+        name, kind = raw.get("Name"), raw.get("Type")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise invalid(f"{name!r} is no name of a step")
+        if kind not in STEP_TYPES:
+            known = ", ".join(STEP_TYPES)
+            raise invalid(f"step {name!r} has the type {kind!r}; the local AWS runs {known}")
+        if not isinstance(raw.get("Arguments"), Mapping):
+            raise invalid(f"step {name!r} has no Arguments")
+        with _place(f"step {name!r}"):
+            step = _step(raw, branch)
         yield step
         if step.type == "Condition":
             for key in _BRANCHES:
@@ -232,20 +254,9 @@ def _steps(raw_steps: Any, branch: tuple[str, bool] | None) -> Iterator[Step]:
 
 
 def _step(raw: Mapping[str, Any], branch: tuple[str, bool] | None) -> Step:
-    name, kind, arguments = raw.get("Name"), raw.get("Type"), raw.get("Arguments")
-    if not isinstance(name, str) or not _STEP_NAME.fullmatch(name):
-        raise invalid(f"{name!r} is no name of a step")
-    if kind not in STEP_TYPES:
-        known = ", ".join(sorted(STEP_TYPES))
-        raise invalid(f"step {name!r} has the type {kind!r}; the local AWS runs {known}")
-    if not isinstance(arguments, Mapping):
-        raise invalid(f"step {name!r} has no Arguments")
-    try:
-        cache, retries = CachePolicy.parse(raw.get("CacheConfig")), retry_policies(raw.get("RetryPolicies"))
-    except ValueError as error:
-        raise invalid(f"step {name!r}: {error}") from error
+    name, kind, arguments = raw["Name"], raw["Type"], raw["Arguments"]
     for problem in step_problems(raw):
-        raise invalid(f"step {name!r}: {problem}")
+        raise ValueError(problem)
     own = {key: value for key, value in arguments.items() if kind != "Condition" or key not in _BRANCHES}
     requires = {found.group(1) for path in references(own) if (found := _STEP_REFERENCE.match(path))}
     requires |= set(raw.get("DependsOn") or [])
@@ -255,4 +266,14 @@ def _step(raw: Mapping[str, Any], branch: tuple[str, bool] | None) -> Step:
         PropertyFile(item["PropertyFileName"], item["OutputName"], item["FilePath"])
         for item in raw.get("PropertyFiles") or []
     ]
-    return Step(name, kind, own, raw, frozenset(requires), branch, {file.name: file for file in files}, cache, retries)
+    return Step(
+        name,
+        kind,
+        own,
+        raw,
+        frozenset(requires),
+        branch,
+        {file.name: file for file in files},
+        CachePolicy.parse(raw.get("CacheConfig")),
+        retry_policies(raw.get("RetryPolicies")),
+    )

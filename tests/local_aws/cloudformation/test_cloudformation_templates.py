@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from local_aws.cloudformation.errors import ValidationError
 from local_aws.cloudformation.intrinsics import UNKNOWN, Evaluator
 from local_aws.cloudformation.template import creation_order, parse_template
+from tests.local_aws.malformed import malformed
 
 TOPIC = {"Type": "AWS::SNS::Topic"}
 
@@ -54,6 +56,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         r"Unresolved dependencies \[Topic\]\. Cannot reference resources in the Conditions block",
     ),
     "parameter without type": ({"Parameters": {"P": {"Default": "a"}}}, "Every Parameters object must contain a Type"),
+    "argument of ref": ({"resources": topic({"Ref": ["A"]})}, "every Ref object must have a single String value"),
+    "argument of getatt": ({"resources": topic({"Fn::GetAtt": "A"})}, "every Fn::GetAtt object requires two"),
+    "argument of sub": ({"resources": topic({"Fn::Sub": ["a"]})}, "Fn::Sub intrinsic functions don't specify expected"),
+    "argument of join": ({"resources": topic({"Fn::Join": ["a"]})}, "every Fn::Join object requires two parameters"),
+    "argument of not": ({"Conditions": {"C": {"Fn::Not": []}}}, "every Fn::Not object requires one boolean"),
+    "list of parameters": ({"Parameters": ["P"]}, "the section Parameters must be an object"),
     "transform": ({"Transform": "AWS::Serverless-2016-10-31"}, "Transforms aren't supported"),
     "circle": (
         {"resources": {"A": {**TOPIC, "DependsOn": "B"}, "B": {**TOPIC, "Properties": {"TopicName": {"Ref": "A"}}}}},
@@ -186,3 +194,45 @@ def test_values(evaluator: Evaluator, value: Any, expected: Any) -> None:
 def test_values_that_do_not_exist(evaluator: Evaluator, value: Any, problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         evaluator.evaluate(value)
+
+
+EVERYTHING: dict[str, Any] = {
+    "Parameters": {"P": {"Type": "String", "Default": "a", "AllowedValues": ["a"]}},
+    "Conditions": {"C": {"Fn::And": [{"Fn::Equals": [{"Ref": "P"}, "a"]}, {"Fn::Not": [{"Fn::Equals": ["a", "b"]}]}]}},
+    "Mappings": {"M": {"a": {"b": 1}}},
+    "Resources": {
+        "A": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {
+                "TopicName": {
+                    "Fn::If": ["C", {"Fn::Sub": ["${P}${X}", {"X": {"Ref": "P"}}]}, {"Fn::FindInMap": ["M", "a", "b"]}]
+                }
+            },
+            "DependsOn": ["B"],
+            "Condition": "C",
+            "Metadata": {"a": 1},
+            "DeletionPolicy": "Retain",
+        },
+        "B": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {
+                "DisplayName": {"Fn::Select": [0, {"Fn::Split": [",", "a,b"]}]},
+                "Tags": [{"Key": "a", "Value": {"Fn::Join": ["-", ["a", {"Ref": "AWS::Region"}]]}}],
+            },
+        },
+    },
+    "Outputs": {"O": {"Value": {"Fn::GetAtt": ["B", "TopicArn"]}, "Export": {"Name": "x"}, "Condition": "C"}},
+}
+
+
+def test_no_malformed_template_breaks_the_reader() -> None:
+    parse_template(json.dumps(EVERYTHING))
+    replacements: list[Any] = [
+        None, 5, True, "x", [], [None], {}, {"a": 1}, {"Ref": 5}, {"Fn::GetAtt": []}, {"Fn::Sub": 5}, {"Fn::If": []},
+    ]  # fmt: skip
+    for place, document in malformed(EVERYTHING, replacements):
+        try:
+            with contextlib.suppress(ValidationError):
+                parse_template(json.dumps(document))
+        except Exception as error:
+            raise AssertionError(place) from error

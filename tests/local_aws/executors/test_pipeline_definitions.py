@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.pipeline_definition import PipelineDefinition
 from local_aws.sagemaker.pipeline_policies import CachePolicy, RetryPolicy
+from tests.local_aws.malformed import malformed
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1"
 CLUSTER = {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}}
@@ -177,3 +179,45 @@ def test_retries_pause_longer_each_time_and_end() -> None:
     assert list(RetryPolicy.parse({**base, "ExpireAfterMin": 1}).pauses()) == [10, 20]
     immediate = RetryPolicy.parse({**base, "IntervalSeconds": 0, "ExpireAfterMin": 0.01})
     assert sum(1 for _ in immediate.pauses()) < 10, "no endless loop"
+
+
+def everything() -> dict[str, Any]:
+    """Return a definition that uses every construct."""
+    target = {"LocalPath": "/opt/ml/processing/o", "S3Uri": "s3://lake/a", "S3UploadMode": "EndOfJob"}
+    prepare = processing(
+        arguments={"ProcessingOutputConfig": {"Outputs": [{"OutputName": "o", "S3Output": target}]}},
+        PropertyFiles=[{"PropertyFileName": "R", "OutputName": "o", "FilePath": "r.json"}],
+        CacheConfig={"Enabled": True, "ExpireAfter": "P1D"},
+        RetryPolicies=[{"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2}],
+    )
+    value = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.Step.PropertyFiles.R"}, "Path": "a"}}
+    gate = condition(
+        {
+            "Type": "Or",
+            "Conditions": [
+                {"Type": "In", "QueryValue": {"Get": "Parameters.P"}, "Values": [1]},
+                {"Type": "Not", "Condition": {"Type": "Equals", "LeftValue": value, "RightValue": 1}},
+            ],
+        },
+        ElseSteps=[fail({"Std:Join": {"On": " ", "Values": ["a", {"Get": "Execution.PipelineName"}]}})],
+    )
+    return {
+        "Version": "2020-12-01",
+        "Parameters": [{"Name": "P", "Type": "Integer", "DefaultValue": 1, "EnumValues": [1, 2]}],
+        "PipelineExperimentConfig": {"ExperimentName": {"Get": "Execution.PipelineName"}, "TrialName": "x"},
+        "Steps": [prepare, gate],
+    }
+
+
+def test_no_malformed_definition_breaks_the_reader() -> None:
+    PipelineDefinition.parse(json.dumps(everything()))
+    replacements: list[Any] = [
+        None, 5, True, 1e400, "x", [], [None], {}, {"a": 1}, {"Get": 5}, {"Get": "Steps"}, {"Get": "Steps.Step"},
+        {"Get": "Steps.Step."}, {"Std:Join": {"On": 1, "Values": [1]}},
+    ]  # fmt: skip
+    for place, document in malformed(everything(), replacements):
+        try:
+            with contextlib.suppress(ApiError):
+                PipelineDefinition.parse(json.dumps(document))
+        except Exception as error:
+            raise AssertionError(place) from error
