@@ -281,4 +281,4 @@ class Repository(Section):
     @property
     def etl_script(self) -> Path:
         """The Glue script that runs a model's `etl.transform`."""
-        return self.runtime / "glue" / "run_etl.py"
+        return self.root / "ml_code" / "glue" / "run_etl.py"

@@ -22,7 +22,7 @@ from flight_delay.features import FEATURES, LABEL
 from mlops_cli.flights import daily_table, table_text
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "ml_code" / "runtime" / "glue" / "run_etl.py"
+SCRIPT = ROOT / "ml_code" / "glue" / "run_etl.py"
 DAYS = [date(2013, 7, day) for day in (3, 4, 5)]
 FLIGHTS_A_DAY = 60
 BAD_DAY = "flights/day=2013-07-04/flights.csv"
