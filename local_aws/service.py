@@ -60,6 +60,7 @@ class LocalContext:
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     emit: Callable[[str, str, dict[str, Any], list[str]], None] = lambda *_: None
+    _session: Any = field(default_factory=boto3.session.Session, repr=False)
     _clients: dict[tuple[str, str, str | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -85,8 +86,7 @@ class LocalContext:
 
     def _new_client(self, service: str, region: str, role_arn: str | None) -> Any:
         credentials = self.credentials(role_arn)
-        session: Any = boto3.session.Session()
-        return session.client(
+        return self._session.client(
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,

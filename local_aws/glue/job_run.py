@@ -35,6 +35,8 @@ GLUE_OPTIONS = frozenset(
 )  # fmt: skip
 # a script runs without them here, and the log says so
 NOT_ACTED_ON = frozenset({"--additional-python-modules", "--extra-jars", "--job-bookmark-option", "--datalake-formats"})
+# small jobs end before the second compiler has paid for itself
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(:|$)")
 
 
@@ -198,17 +200,17 @@ class JobRun(threading.Thread):
 
     def _spark_environment(self, mirror: S3Mirror, arguments: Mapping[str, str]) -> dict[str, str]:
         cores = min(os.cpu_count() or 1, 4)
-        image = self._context.images.get("glue")
+        image, temporary = self._context.images.get("glue"), self._temporary[0]
         settings = {
             "spark.master": f"local[{cores}]",
             "spark.app.name": self.record["JobName"],
             "spark.driver.memory": "2g",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={self._temporary[0]}"',
+            "spark.driver.extraJavaOptions": f'{JAVA_OPTIONS} "-Djava.io.tmpdir={temporary}"',
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.shuffle.partitions": str(cores * 2),
-            "spark.local.dir": str(self._temporary[0]),
+            "spark.local.dir": str(temporary),
             "spark.sql.warehouse.dir": str(self._directory / "warehouse"),
             **mirror.spark_settings(),
             **_spark_options(arguments.get("--conf", "")),
