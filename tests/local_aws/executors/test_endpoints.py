@@ -150,8 +150,7 @@ def test_endpoint_serves_the_model_of_its_configuration(serving: Serving) -> Non
     assert found["EndpointStatus"] == "InService"
     assert found["ProductionVariants"][0]["VariantName"] == "live"
     assert serving.invoke() == "first:sweet"
-    states = [detail["EndpointStatus"] for _, kind, detail in serving.server.events if "Endpoint State" in kind]
-    assert states == ["InService"]
+    assert serving.server.event(EndpointName="live", EndpointStatus="InService")
     assert "loaded first" in serving.logged("loaded")
 
 
