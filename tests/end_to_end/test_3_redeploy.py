@@ -63,7 +63,7 @@ def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request
     client = threading.Thread(target=ask)
     client.start()
     try:
-        difference = platform.run(["cdk", "diff", "dev/flight-delay-serving", "--no-color"], fork)
+        difference = platform.run(["cdk", "diff", "dev/flight-delay-serving", "--method=template", "--no-color"], fork)
         platform.run(DEPLOY, fork)
     finally:
         stop.set()
