@@ -51,6 +51,9 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"The configuration is broken:\n{error}", file=sys.stderr)
         return 1
+    if importlib.util.find_spec("aws_cdk") is None:
+        print(f"{sys.executable} has no CDK: `make install`, then `source .venv/bin/activate`", file=sys.stderr)
+        return 1
     build(settings, repository).synth()
     return 0
 

@@ -23,6 +23,7 @@ from local_aws.service import DEFAULT_ACCOUNT, DEFAULT_REGION, Image
 HOST = "127.0.0.1"
 START_SECONDS = 60
 STOP_SECONDS = 30
+NO_SETTINGS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 class LocalAwsError(Exception):
@@ -51,6 +52,7 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--images", json.dumps(encoded)],
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | NO_SETTINGS_FILES,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -111,7 +113,27 @@ def environment(port: int) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "CDK_DEFAULT_ACCOUNT": DEFAULT_ACCOUNT,
         "CDK_DEFAULT_REGION": DEFAULT_REGION,
+        **no_proxy(),
     }
+
+
+def no_proxy() -> dict[str, str]:
+    """Return the variables that keep this machine's proxy, if it has one, away from the loopback interface."""
+    direct = [each for each in os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")).split(",") if each]
+    value = ",".join(dict.fromkeys([*direct, "localhost", HOST]))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def foreign_settings(port: int) -> list[str]:
+    """Return the AWS variables of this process that would lead past the local AWS, a profile say."""
+    return sorted(name for name in os.environ if name.startswith("AWS_") and name not in environment(port))
+
+
+def point_at(port: int) -> None:
+    """Point this process, and those that it starts, at the local AWS and nowhere else."""
+    for name in foreign_settings(port):
+        del os.environ[name]
+    os.environ.update(environment(port) | NO_SETTINGS_FILES)
 
 
 def _recorded(state_dir: Path) -> dict[str, int] | None:

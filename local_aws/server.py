@@ -24,7 +24,7 @@ from local_aws.cloudformation import CloudFormationService
 from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
-from local_aws.process import source_fingerprint
+from local_aws.process import no_proxy, source_fingerprint
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext
 
@@ -119,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for jobs, logs and the process id")
     parser.add_argument("--images", default="{}", help='JSON: {"<repository>": {"python": "...", "entrypoint": [...]}}')
     options = parser.parse_args(argv)
+    os.environ.update(no_proxy())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     images = {
         name: Image(python=image["python"], entrypoint=tuple(image["entrypoint"]))

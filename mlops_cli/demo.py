@@ -51,18 +51,15 @@ class Demo:
         began = time.monotonic()
         with self._chapter("start the local AWS") as report:
             report(self._start())
-        # cdk.json says `python3`: this environment's, however the demo was started
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        environment = {**os.environ, **process.environment(self.port), "PATH": path}
+        process.point_at(self.port)
         with self._chapter("cdk bootstrap") as report:
-            variables = process.environment(self.port)
-            target = f"aws://{variables['CDK_DEFAULT_ACCOUNT']}/{variables['CDK_DEFAULT_REGION']}"
+            target = f"aws://{os.environ['CDK_DEFAULT_ACCOUNT']}/{os.environ['CDK_DEFAULT_REGION']}"
             # away from cdk.json: bootstrapping needs no synthesized app
-            self._cdk(["bootstrap", target], environment, report, directory=state_dir(self.port))
+            self._cdk(["bootstrap", target], report, directory=state_dir(self.port))
         with self._chapter(f"cdk deploy '{ENVIRONMENT}/*'") as report:
             options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
-            self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], environment, report)
-        deployment = Deployment(ENVIRONMENT, self._session())
+            self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], report)
+        deployment = Deployment(ENVIRONMENT, boto3.session.Session())
         data, training = deployment.outputs("data"), deployment.outputs(f"{dashed(MODEL)}-training")
         self.results["deployed"] = self._resources(deployment)
         with self._chapter("land flights and weather, day by day") as report:
@@ -121,13 +118,9 @@ class Demo:
         took = f"{time.monotonic() - began:.1f} s"
         self.console.print(f"[green]done[/]  {title}  [dim]{took}  {latest}[/]", no_wrap=True, overflow="ellipsis")
 
-    def _cdk(
-        self,
-        arguments: list[str],
-        environment: dict[str, str],
-        report: Callable[[str], None],
-        directory: Path = ROOT,
-    ) -> None:
+    def _cdk(self, arguments: list[str], report: Callable[[str], None], directory: Path = ROOT) -> None:
+        # cdk.json says `python3`: this environment's, however the demo was started
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         log = state_dir(self.port) / f"cdk-{arguments[0]}.log"
         recent: deque[str] = deque(maxlen=25)
         with (
@@ -135,7 +128,7 @@ class Demo:
             subprocess.Popen(
                 [str(CDK), *arguments, "--no-color"],
                 cwd=directory,
-                env={**environment, "CI": "true", "NO_COLOR": "1"},
+                env={**os.environ, "PATH": path, "CI": "true", "NO_COLOR": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -150,10 +143,6 @@ class Demo:
         if run.returncode:
             output = "\n".join(recent)
             raise DeploymentError(f"cdk {arguments[0]} ended with exit code {run.returncode} (log: {log}):\n{output}")
-
-    def _session(self) -> boto3.session.Session:
-        os.environ.update(process.environment(self.port))
-        return boto3.session.Session()
 
     def _resources(self, deployment: Deployment) -> str:
         stacks = deployment.stacks()

@@ -91,6 +91,8 @@ def status(
 @app.command()
 def env(port: Port = DEFAULT_PORT) -> None:
     """Print the variables that point AWS tools at it, for `eval`."""
+    for name in process.foreign_settings(port):
+        typer.echo(f"unset {name}")
     for name, value in process.environment(port).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 

@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 
+from local_aws import process
 from local_aws.server import LocalAwsServer, running
 from mlops_cli import teardown
 from mlops_cli.deployment import Deployment, DeploymentError
 from mlops_cli.local import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +87,20 @@ def test_environment_variables_point_every_tool_at_the_port() -> None:
     told = mlops("local", "env", "--port", "1999").stdout
     assert "export AWS_ENDPOINT_URL=http://localhost:1999" in told
     assert "export AWS_ENDPOINT_URL_S3=http://127.0.0.1:1999" in told
+    os.environ["HTTPS_PROXY"] = "http://proxy:3128"
+    assert "export NO_PROXY=localhost,127.0.0.1" in mlops("local", "env", "--port", "1999").stdout
+
+
+def test_settings_that_lead_to_an_account_are_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://api.sagemaker.us-east-1.amazonaws.com")
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    process.point_at(1999)
+    left = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    ours = {name: value for name, value in process.environment(1999).items() if name.startswith("AWS_")}
+    assert left == ours | process.NO_SETTINGS_FILES
+    assert os.environ["no_proxy"] == "intranet,localhost,127.0.0.1"
 
 
 def test_emptying_asks_first_and_takes_no_for_an_answer(server: LocalAwsServer) -> None:

@@ -116,7 +116,7 @@ def test_bucket_policy_that_asks_for_tls_lets_loopback_through(started: tuple[in
     s3.put_object(Bucket="guarded", Key="a", Body=b"1")
     unconditional = statement.replace(',"Condition":{"Bool":{"aws:SecureTransport":"false"}}', "")
     s3.put_bucket_policy(Bucket="guarded", Policy='{"Version":"2012-10-17","Statement":[' + unconditional + "]}")
-    with pytest.raises(s3.exceptions.ClientError, match="403|AccessDenied"):
+    with pytest.raises(s3.exceptions.ClientError, match=r"403|AccessDenied"):
         s3.get_object(Bucket="guarded", Key="a")
 
 
