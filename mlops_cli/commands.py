@@ -51,7 +51,7 @@ def demo(
 ) -> None:
     """Deploy the platform to a local AWS, train on real flights, and answer predictions."""
     story.check_programs()
-    telling = story.Demo(port)
+    telling = story.Demo(port, keeps_running=not stop)
     try:
         telling.run()
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import boto3
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -42,6 +43,7 @@ class Demo:
     """The story, told chapter by chapter on a console. `results` collects what the summary shows."""
 
     port: int
+    keeps_running: bool = True
     console: Console = field(default_factory=lambda: wide_console())
     results: dict[str, str] = field(default_factory=dict)
     started: bool = False
@@ -75,8 +77,9 @@ class Demo:
             execution = jobs.run_pipeline(
                 deployment.client("sagemaker"), training["PipelineName"], parameters, report, POLL_SECONDS
             )
+            report(f"execution {execution.rpartition('/')[2]}")
         with self._chapter("approve the model package, release it to the endpoint") as report:
-            package = self._approve(deployment, training["ModelPackageGroupName"])
+            package = self._approve(deployment, execution)
             report(package)
             deployment.release(MODEL, package)
             endpoint = deployment.outputs(f"{dashed(MODEL)}-serving")["EndpointName"]
@@ -108,7 +111,8 @@ class Demo:
             def report(message: str) -> None:
                 nonlocal latest
                 latest = message
-                status.update(f"[bold]{title}[/]  [dim]{time.monotonic() - began:.0f} s  {message[-100:]}[/]")
+                shown = escape(message[-100:])
+                status.update(f"[bold]{title}[/]  [dim]{time.monotonic() - began:.0f} s  {shown}[/]")
 
             try:
                 yield report
@@ -116,7 +120,9 @@ class Demo:
                 self.console.print(f"[red]failed[/]  {title}")
                 raise
         took = f"{time.monotonic() - began:.1f} s"
-        self.console.print(f"[green]done[/]  {title}  [dim]{took}  {latest}[/]", no_wrap=True, overflow="ellipsis")
+        self.console.print(
+            f"[green]done[/]  {title}  [dim]{took}  {escape(latest)}[/]", no_wrap=True, overflow="ellipsis"
+        )
 
     def _cdk(self, arguments: list[str], report: Callable[[str], None], directory: Path = ROOT) -> None:
         # cdk.json says `python3`: this environment's, however the demo was started
@@ -162,14 +168,9 @@ class Demo:
         rows = flights.land(deployment.client("s3"), bucket, FIRST_DAY, LAST_DAY, progress)
         return f"{rows:,} flights of {(LAST_DAY - FIRST_DAY).days + 1} days, {objects} objects"
 
-    def _approve(self, deployment: Deployment, group: str) -> str:
+    def _approve(self, deployment: Deployment, execution: str) -> str:
         sagemaker = deployment.client("sagemaker")
-        packages = sagemaker.list_model_packages(
-            ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", MaxResults=1
-        )["ModelPackageSummaryList"]
-        if not packages:
-            raise DeploymentError(f"the group {group} holds no model package, though the pipeline succeeded")
-        package: str = packages[0]["ModelPackageArn"]
+        package = jobs.registered_package(sagemaker, execution)
         sagemaker.update_model_package(
             ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="approved by the demo"
         )
@@ -205,6 +206,8 @@ class Demo:
         table.add_row("[bold]endpoint[/]", endpoint)
         table.add_row("[bold]execution[/]", execution)
         self.console.print(Panel(table, title="the platform is up", border_style="green"))
+        if not self.keeps_running:
+            return
         where = "" if self.port == DEFAULT_PORT else f" --port {self.port}"
         commands = (
             f'eval "$(.venv/bin/mlops local env{where})"        # then any AWS tool, the AWS CLI for one:',

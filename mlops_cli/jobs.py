@@ -52,6 +52,15 @@ def run_pipeline(sagemaker: Any, name: str, parameters: dict[str, str], report: 
         time.sleep(poll)
 
 
+def registered_package(sagemaker: Any, execution: str) -> str:
+    """Return the ARN of the model package that an execution registered. Raises DeploymentError when it did none."""
+    steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    for step in steps:
+        if "RegisterModel" in step.get("Metadata", {}):
+            return str(step["Metadata"]["RegisterModel"]["Arn"])
+    raise DeploymentError(f"the execution {execution} registered no model package")
+
+
 def step_output(sagemaker: Any, execution: str, step: str, output: str) -> str:
     """Return the S3 URI of an output of a Processing step."""
     steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
