@@ -29,6 +29,9 @@ class Gateway:
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not _comes_from_a_tool(environ):
+            refusal = "the local AWS answers AWS tools of this machine, not web pages and not other host names\n"
+            return Response(refusal, status=403, mimetype="text/plain")(environ, start_response)
         if environ.get("PATH_INFO") == "/_local/status":
             return Response(json.dumps(self._status()), mimetype="application/json")(environ, start_response)
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
@@ -42,6 +45,18 @@ class Gateway:
                 return response(environ, start_response)
             environ["wsgi.input"] = io.BytesIO(request.get_data())
         return self._moto(environ, start_response)  # type: ignore[no-any-return]
+
+
+def _comes_from_a_tool(environ: dict[str, Any]) -> bool:
+    """Tell AWS clients from web pages, which a browser would let start jobs here: they run commands on this machine.
+
+    Browsers send Origin or Sec-Fetch-Site with whatever a page asks of another host, AWS clients never do. The host's
+    name is checked since a page's own host name may be made to lead to this machine.
+    """
+    if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ:
+        return False
+    host = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
+    return host in ("localhost", "127.0.0.1") or host.endswith(".localhost")
 
 
 def account_of(access_key: str) -> str:
