@@ -54,10 +54,18 @@ class DataStack(Stack):
             self.lake.grant_read(features.role, "raw", *(f"{table}/" for table in model.data.tables))
             self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
             CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
+        self._export()
         CfnOutput(self, "RawBucketName", value=self.lake.raw.bucket_name)
         CfnOutput(self, "CuratedBucketName", value=self.lake.curated.bucket_name)
         CfnOutput(self, "CaptureBucketName", value=self.lake.capture.bucket_name)
         CfnOutput(self, "ArtifactsBucketName", value=self.lake.artifacts.bucket_name)
+
+    def _export(self) -> None:
+        # Whether a model uses them or not: an export that went with its last use would be refused as still imported,
+        # because this stack is updated before the ones that import it.
+        for bucket in (self.lake.curated, self.lake.capture, self.lake.artifacts):
+            self.export_value(bucket.bucket_arn)
+            self.export_value(bucket.bucket_name)
 
     def _define_catalog(self, settings: EnvironmentSettings) -> glue.CfnDatabase:
         return glue.CfnDatabase(

@@ -6,7 +6,6 @@ from typing import Any
 
 from aws_cdk import ArnFormat, CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_budgets as budgets
-from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -46,11 +45,26 @@ class FoundationStack(Stack):
             removal=removal,
         )
         self.alarms = self._define_alarms(settings.environment.alarm_email)
-        self.alarm_target = self._define_alarm_target()
+        self.alarm_publisher = self._define_alarm_publisher()
+        self.alarm_target = targets.SnsTopic(self.alarms, role=self.alarm_publisher)
         if settings.environment.budget:
             self._define_budget(settings.environment.budget)
+        self._export()
         CfnOutput(self, "RuntimeImageUri", value=self.image.uri)
         CfnOutput(self, "AlarmTopicArn", value=self.alarms.topic_arn)
+
+    def _export(self) -> None:
+        # Whether a setting uses them or not: an export that went with its last use would be refused as still imported,
+        # because this stack is updated before the ones that import it.
+        for value in (
+            self.key.key_arn,
+            self.access_logs.bucket_name,
+            self.image.repository.repository_arn,
+            self.image.repository.repository_name,
+            self.alarms.topic_arn,
+            self.alarm_publisher.role_arn,
+        ):
+            self.export_value(value)
 
     def _define_key(self) -> kms.Key:
         key = kms.Key(
@@ -123,7 +137,7 @@ class FoundationStack(Stack):
             sns.CfnSubscription(self, "AlarmEmail", topic_arn=topic.topic_arn, protocol="email", endpoint=email)
         return topic
 
-    def _define_alarm_target(self) -> events.IRuleTarget:
+    def _define_alarm_publisher(self) -> iam.Role:
         # EventBridge tells a topic's policy nothing that it could check, no account and no rule, so that any account's
         # rule would pass: it publishes with a role instead.
         publisher = iam.Role(self, "AlarmPublisher", assumed_by=iam.ServicePrincipal("events.amazonaws.com"))
@@ -131,7 +145,7 @@ class FoundationStack(Stack):
             publisher,
             {"AwsSolutions-IAM5[Action::kms:GenerateDataKey*]": "The CDK's own grant, on the environment's key alone"},
         )
-        return targets.SnsTopic(self.alarms, role=publisher)
+        return publisher
 
     def _define_budget(self, budget: Budget) -> budgets.CfnBudget:
         told = budgets.CfnBudget.SubscriberProperty(subscription_type="EMAIL", address=budget.email)

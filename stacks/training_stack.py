@@ -64,5 +64,7 @@ class TrainingStack(Stack):
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)
+        # Serving imports it; said here, so that it stays whatever serving does.
+        self.export_value(self.registry.group.attr_model_package_group_arn)
         CfnOutput(self, "PipelineName", value=self.training.pipeline_name)
         CfnOutput(self, "ModelPackageGroupName", value=self.registry.group_name)
