@@ -17,7 +17,7 @@ from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
-from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, find_file
 from local_aws.service import LocalContext
 
 _log = logging.getLogger(__name__)
@@ -236,12 +236,12 @@ class JobRun(threading.Thread):
         uri = S3Uri.parse(location)
         client = self._client("s3")
         try:
-            files = [file for file in list_files(client, uri) if file.key == uri.key]
+            file = find_file(client, uri)
         except S3_ERRORS as error:
             raise JobRunError(f"{what} {location} can't be read: {error}") from error
-        if not files:
+        if file is None:
             raise JobRunError(f"{what} {location} doesn't exist")
-        return download(client, uri.bucket, files, self._directory / "code")[0]
+        return download(client, uri.bucket, [file], self._directory / "code")[0]
 
     def _client(self, service: str) -> Any:
         return self._context.client(service, region=self._region, role_arn=self._role)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from local_aws.jobs.s3_files import TRANSFER_THREADS, S3Uri, download, list_files, upload_file
+from local_aws.jobs.s3_files import TRANSFER_THREADS, RemoteFile, S3Uri, download, list_folder, upload_file
 
 _S3_URI = re.compile(r"s3[an]?://[^\s,;\"']+")
 _PATTERN = re.compile(r"(?<=/)[^/]*[*?\[{].*$")
@@ -40,8 +40,7 @@ class S3Mirror:
             self._prefixes.append(uri)
             root = self._bucket_directory(uri.bucket)
             root.mkdir(parents=True, exist_ok=True)
-            listed = [file for file in list_files(self._client, uri) if _covers(uri, file.key)]
-            files = [type(file)(file.key, file.key, file.etag) for file in listed]
+            files = [RemoteFile(file.key, file.key) for file in list_folder(self._client, uri)]
             download(self._client, uri.bucket, files, root)
         self._before = dict(self._snapshot())
 

@@ -48,29 +48,44 @@ class RemoteFile:
 
     key: str
     relative: str
-    etag: str
 
 
-def list_files(client: Any, uri: S3Uri) -> list[RemoteFile]:
-    """List what SageMaker downloads for an S3Prefix.
+def list_prefix(client: Any, uri: S3Uri) -> list[RemoteFile]:
+    """List what SageMaker downloads for an S3Prefix: every object whose key starts with the URI's key.
 
-    An object with exactly that key is the only file; else the objects below `key/`, relative to it; else those that
-    the key is a prefix of, relative to the last slash of the key.
+    So `s3://lake/dir` is also the prefix of `dir2/x`. Names are relative to the last slash of the prefix (`dir/a` and
+    `dir2/x`), but when all objects lie below `dir/` they are relative to that, as SageMaker lays out a folder: `a`.
     """
-    found = list(_objects(client, uri.bucket, uri.key))
-    exact = [(key, etag) for key, etag in found if key == uri.key]
-    if exact:
-        return [RemoteFile(key, Path(key).name, etag) for key, etag in exact]
-    directory = uri.key.rstrip("/") + "/" if uri.key else ""
-    below = [(key, etag) for key, etag in found if key.startswith(directory)]
-    base = len(directory)
-    if not below:
-        below, base = found, uri.key.rfind("/") + 1
-    return [RemoteFile(key, key[base:], etag) for key, etag in below if not key.endswith("/")]
+    keys = [key for key in _keys(client, uri.bucket, uri.key) if not key.endswith("/")]
+    folder = _folder(uri)
+    base = len(folder) if all(key.startswith(folder) for key in keys) else uri.key.rfind("/") + 1
+    return [RemoteFile(key, key[base:]) for key in keys]
+
+
+def list_folder(client: Any, uri: S3Uri) -> list[RemoteFile]:
+    """List what a path of a file system means: the object with exactly that key, else those below `key/`."""
+    exact = find_file(client, uri)
+    if exact is not None:
+        return [exact]
+    folder = _folder(uri)
+    keys = _keys(client, uri.bucket, folder)
+    return [RemoteFile(key, key[len(folder) :]) for key in keys if not key.endswith("/")]
+
+
+def find_file(client: Any, uri: S3Uri) -> RemoteFile | None:
+    """Return the object with exactly this key, if there is one. A key that ends in a slash is no file's."""
+    if not uri.key or uri.key.endswith("/"):
+        return None
+    # of all keys with a prefix the prefix itself comes first
+    first = client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1).get("Contents", [])
+    return RemoteFile(uri.key, Path(uri.key).name) if [each["Key"] for each in first] == [uri.key] else None
 
 
 def download(client: Any, bucket: str, files: Iterable[RemoteFile], directory: Path) -> list[Path]:
-    """Download the files below the directory, several at a time. ValueError for keys that point out of it."""
+    """Download the files below the directory, several at a time.
+
+    ValueError for keys that point out of it, and for one that is also the folder of another.
+    """
     targets: list[tuple[str, Path]] = []
     root = directory.resolve()
     for file in files:
@@ -78,8 +93,12 @@ def download(client: Any, bucket: str, files: Iterable[RemoteFile], directory: P
         if not target.is_relative_to(root):
             raise ValueError(f"s3://{bucket}/{file.key}: the key leaves the directory it is downloaded to")
         targets.append((file.key, target))
-    for parent in {target.parent for _, target in targets}:
-        parent.mkdir(parents=True, exist_ok=True)
+    folders = {folder for _, target in targets for folder in target.parents}
+    for key, target in targets:
+        if target in folders:
+            raise ValueError(f"s3://{bucket}/{key}: an object and a folder of the same name can't both be downloaded")
+    for folder in {target.parent for _, target in targets}:
+        folder.mkdir(parents=True, exist_ok=True)
 
     def fetch(item: tuple[str, Path]) -> Path:
         key, target = item
@@ -126,7 +145,11 @@ def unpack_archive(archive: Path, directory: Path) -> None:
         tar.extractall(directory, filter="data")
 
 
-def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _folder(uri: S3Uri) -> str:
+    return uri.key.rstrip("/") + "/" if uri.key else ""
+
+
+def _keys(client: Any, bucket: str, prefix: str) -> Iterator[str]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            yield entry["Key"], entry["ETag"].strip('"')
+            yield entry["Key"]

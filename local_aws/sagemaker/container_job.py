@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
-from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_files
+from local_aws.jobs.s3_files import S3_ERRORS, RemoteFile, S3Uri, download, find_file, list_prefix
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
 from local_aws.service import Image
 
@@ -247,23 +247,34 @@ class ContainerJob(threading.Thread, ABC):
         if data_type not in ("S3Prefix", "ManifestFile"):
             raise JobFailure(f"ClientError: {source}: data of the type {data_type} can't be read locally")
         try:
-            for uri in self._manifest(source) if data_type == "ManifestFile" else [S3Uri.parse(source)]:
-                files = list_files(client, uri)
-                if not files:
-                    raise JobFailure(
-                        f'ClientError: Data download failed: No S3 objects found under S3 URL "{uri}" given in input '
-                        f"data source. Please ensure that the bucket exists in the selected region "
-                        f"({self._workspace.region}) and that objects exist under that S3 prefix."
-                    )
-                download(client, uri.bucket, files, directory)
+            uri = S3Uri.parse(source)
+            if data_type == "ManifestFile":
+                uri, files = self._manifest(client, uri)
+            else:
+                files = list_prefix(client, uri)
+            if not files:
+                raise self._nothing_found(uri)
+            download(client, uri.bucket, files, directory)
         except (*S3_ERRORS, ValueError) as error:
             raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
 
-    def _manifest(self, source: str) -> list[S3Uri]:
-        uri = S3Uri.parse(source)
-        content = json.loads(self._client("s3").get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read())
-        prefix = S3Uri.parse(content[0]["prefix"])
-        return [S3Uri(prefix.bucket, prefix.key + name) for name in content[1:]]
+    def _manifest(self, client: Any, uri: S3Uri) -> tuple[S3Uri, list[RemoteFile]]:
+        """Return the prefix that a manifest names and its objects, each under the name that the manifest gives it."""
+        content = json.loads(client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read())
+        prefix, files = S3Uri.parse(content[0]["prefix"]), []
+        for name in content[1:]:
+            listed = S3Uri(prefix.bucket, prefix.key + name)
+            if find_file(client, listed) is None:
+                raise self._nothing_found(listed)
+            files.append(RemoteFile(listed.key, name))
+        return prefix, files
+
+    def _nothing_found(self, uri: S3Uri) -> JobFailure:
+        return JobFailure(
+            f'ClientError: Data download failed: No S3 objects found under S3 URL "{uri}" given in input data source. '
+            f"Please ensure that the bucket exists in the selected region ({self._workspace.region}) and that objects "
+            f"exist under that S3 prefix."
+        )
 
     def _client(self, service: str) -> Any:
         return self._workspace.client(service, self.record.get("RoleArn"))

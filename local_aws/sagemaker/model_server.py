@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment
-from local_aws.jobs.s3_files import S3Uri, download, list_files, unpack_archive
+from local_aws.jobs.s3_files import S3Uri, download, find_file, unpack_archive
 from local_aws.sagemaker.container_job import container_words
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace
 
@@ -142,10 +142,10 @@ class ModelServer:
         client = self._workspace.client("s3", self._container.get("ExecutionRoleArn"))
         try:
             uri = S3Uri.parse(source)
-            files = [file for file in list_files(client, uri) if file.key == uri.key]
-            if not files:
+            file = find_file(client, uri)
+            if file is None:
                 raise ServerFailure(f"Could not find model data at {source}. Please ensure that the object exists.")
-            archive = download(client, uri.bucket, files, self._directory)[0]
+            archive = download(client, uri.bucket, [file], self._directory)[0]
             unpack_archive(archive, model)
             archive.unlink()
         except (ClientError, BotoCoreError, ValueError) as error:

@@ -8,7 +8,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from local_aws.jobs.process import Outcome
-from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, list_files, upload_directory, upload_file, write_archive
+from local_aws.jobs.s3_files import (
+    S3_ERRORS,
+    S3Uri,
+    download,
+    list_folder,
+    upload_directory,
+    upload_file,
+    write_archive,
+)
 from local_aws.sagemaker.container_job import ContainerJob, JobFailure, container_words
 from local_aws.sagemaker.workspace import Record, Workspace, now
 from local_aws.service import Image
@@ -103,10 +111,18 @@ class TrainingJob(ContainerJob):
         self._restore_checkpoints()
 
     def _restore_checkpoints(self) -> None:
+        """Bring back what an earlier job left in the folder that checkpoints are kept in, which may be empty."""
         checkpoints = self.record.get("CheckpointConfig")
-        if checkpoints and list_files(self._client("s3"), S3Uri.parse(checkpoints["S3Uri"])):
-            directory = self._made(checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
-            self._download_input(checkpoints["S3Uri"], "S3Prefix", directory)
+        if not checkpoints:
+            return
+        client, source = self._client("s3"), checkpoints["S3Uri"]
+        directory = self._made(checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
+        try:
+            uri = S3Uri.parse(source)
+            if download(client, uri.bucket, list_folder(client, uri), directory):
+                self._scratch.append(directory)
+        except (*S3_ERRORS, ValueError) as error:
+            raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
 
     def _upload(self, outcome: Outcome) -> None:
         config = self.record["OutputDataConfig"]

@@ -104,6 +104,17 @@ def test_only_what_the_script_changed_goes_back_to_s3(etl: Etl) -> None:
     assert etl.keys("data") == {"data/kept": "1", "data/changed": "2", "data/new/part": "3", "data2/beside": "1"}
 
 
+def test_object_and_folder_marker_of_an_argument_are_what_hadoop_sees(etl: Etl) -> None:
+    etl.put(data__="", data__a="1", rows="2", rows__below="3", rows2="4")
+    run = etl.run(
+        "print(sorted(path.relative_to(lake).as_posix() for path in lake.rglob('*') if path.is_file()))",
+        data="s3://lake/data/",
+        rows="s3://lake/rows",
+    )
+    assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
+    assert "['data/a', 'rows']" in etl.server.log("/aws-glue/jobs/output", run["Id"])
+
+
 def test_overlapping_runs_do_not_undo_each_other(etl: Etl, tmp_path: Path) -> None:
     etl.put(data__old="1")
     etl.create(

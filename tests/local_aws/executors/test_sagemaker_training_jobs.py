@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +109,73 @@ def test_missing_input_names_the_prefix(create: Callable[..., str], ended: Calla
     assert 'No S3 objects found under S3 URL "s3://lake/nothing"' in ended()["FailureReason"]
 
 
+SHOW_INPUT = """
+base = ml / "input/data/train"
+print(json.dumps(sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file())))
+"""
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys", "found"),
+    [
+        ("delay", ["delay/a", "delay/b/c"], ["a", "b/c"]),
+        ("delay", ["delay/a", "delay_v2/x"], ["delay/a", "delay_v2/x"]),
+        ("of/delay", ["of/delay/a", "of/delay_v2/x", "of/other"], ["delay/a", "delay_v2/x"]),
+        ("delay/", ["delay/", "delay/a", "delay_v2/x"], ["a"]),
+        ("delay/day=", ["delay/day=1/x", "delay/day=2/x"], ["day=1/x", "day=2/x"]),
+        ("of/rows.csv", ["of/rows.csv", "of/other"], ["rows.csv"]),
+        ("of/rows.csv", ["of/rows.csv", "of/rows.csv.bak"], ["rows.csv", "rows.csv.bak"]),
+    ],
+)
+def test_prefix_means_every_object_whose_key_starts_with_it(
+    server: Any, create: Callable[..., str], ended: Callable[..., Any], uri: str, keys: list[str], found: list[str]
+) -> None:
+    for key in keys:
+        server.client("s3").put_object(Bucket="lake", Key=key, Body=b"")
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://lake/{uri}"}}
+    create(SHOW_INPUT, InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+    assert ended()["TrainingJobStatus"] == "Completed"
+    assert json.loads(server.log("/aws/sagemaker/TrainingJobs", "job/algo-1-").splitlines()[0]) == found
+
+
+def test_object_and_folder_of_the_same_name_cannot_be_an_input(
+    server: Any, create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    for key in ("train", "train/rows.csv"):
+        server.client("s3").put_object(Bucket="lake", Key=key, Body=b"")
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://lake/train"}}
+    create("", InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+    assert "s3://lake/train: an object and a folder of the same name" in ended()["FailureReason"]
+
+
+def test_manifest_lists_single_objects(server: Any, create: Callable[..., str], ended: Callable[..., Any]) -> None:
+    for key in ("in/a/x", "in/a/x2", "in/b/x"):
+        server.client("s3").put_object(Bucket="lake", Key=key, Body=b"")
+    source = {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://lake/manifest"}}
+    channels = [{"ChannelName": "train", "DataSource": source}]
+    for name, listed in (("job", ["a/x", "b/x"]), ("job-2", ["a"])):
+        manifest = json.dumps([{"prefix": "s3://lake/in/"}, *listed])
+        server.client("s3").put_object(Bucket="lake", Key="manifest", Body=manifest.encode())
+        create(SHOW_INPUT, name=name, InputDataConfig=channels)
+        ended(name)
+    assert server.log("/aws/sagemaker/TrainingJobs", "job/algo-1-").splitlines()[0] == '["a/x", "b/x"]'
+    assert 'No S3 objects found under S3 URL "s3://lake/in/a"' in ended("job-2")["FailureReason"]
+
+
+def test_checkpoints_are_those_of_their_folder(
+    server: Any, create: Callable[..., str], ended: Callable[..., Any]
+) -> None:
+    s3 = server.client("s3")
+    for key in ("checkpoints/job/step-1", "checkpoints/job-2/step-9"):
+        s3.put_object(Bucket="lake", Key=key, Body=b"")
+    script = "(ml / 'checkpoints/step-2').touch()\nprint(*sorted(os.listdir(ml / 'checkpoints')))"
+    create(script, CheckpointConfig={"S3Uri": "s3://lake/checkpoints/job"})
+    assert ended()["TrainingJobStatus"] == "Completed"
+    assert server.log("/aws/sagemaker/TrainingJobs", "job/algo-1-").splitlines()[0] == "step-1 step-2"
+    kept = [entry["Key"] for entry in s3.list_objects_v2(Bucket="lake", Prefix="checkpoints/job/")["Contents"]]
+    assert kept == ["checkpoints/job/step-1", "checkpoints/job/step-2"]
+
+
 def test_job_past_its_time_limit_is_stopped_and_keeps_its_model(
     create: Callable[..., str], ended: Callable[..., Any]
 ) -> None:
@@ -136,7 +204,7 @@ def test_stopped_job_gets_sigterm_first(
 
 
 def test_unknown_image_fails_the_job_with_the_known_ones(create: Callable[..., str], ended: Callable[..., Any]) -> None:
-    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    image = "111122223333.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
     create("", AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"})
     assert image in ended()["FailureReason"]
     assert "known for the repositories model" in ended()["FailureReason"]
