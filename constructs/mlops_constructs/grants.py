@@ -25,19 +25,24 @@ def grant_encrypt_decrypt(key: kms.IKey, role: iam.IRole) -> None:
 
 
 def grant_read_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
-    """Let a role list a bucket and read the objects under some prefixes, everything when left out."""
-    _grant_objects(bucket, role, prefixes, ["s3:GetObject"])
+    """Let a role list a bucket and read the objects under some prefixes, everything when left out.
+
+    A prefix that ends with a slash is a folder: what Hadoop's file systems ask and keep about it lies beside it.
+    """
+    _grant_objects(bucket, role, prefixes, ["s3:GetObject"], folders=True)
+    _allow(role, _LISTING, [bucket.bucket_arn])
 
 
 def grant_read_write_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
-    """Let a role list a bucket, and read, write and delete the objects under some prefixes."""
+    """Let a role list a bucket, and read, write and delete the objects under some prefixes and their folders."""
     writing = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    _grant_objects(bucket, role, prefixes, ["s3:GetObject", *writing])
+    _grant_objects(bucket, role, prefixes, ["s3:GetObject", *writing], folders=True)
+    _allow(role, [*_LISTING, "s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
 
 
 def grant_write_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
     """Let a role write objects under some prefixes, without reading them."""
-    _grant_objects(bucket, role, prefixes, ["s3:PutObject", "s3:AbortMultipartUpload"], listing=False)
+    _grant_objects(bucket, role, prefixes, ["s3:PutObject", "s3:AbortMultipartUpload"])
 
 
 def grant_read_asset(asset: assets.Asset, role: iam.IRole) -> None:
@@ -48,14 +53,25 @@ def grant_read_asset(asset: assets.Asset, role: iam.IRole) -> None:
 
 
 def _grant_objects(
-    bucket: s3.IBucket, role: iam.IRole, prefixes: Sequence[str], actions: Sequence[str], *, listing: bool = True
+    bucket: s3.IBucket, role: iam.IRole, prefixes: Sequence[str], actions: Sequence[str], *, folders: bool = False
 ) -> None:
-    arn, prefixes = bucket.bucket_arn, prefixes or ("",)
-    _allow(role, actions, [f"{arn}/{prefix}*" for prefix in prefixes])
-    if listing:
-        _allow(role, _LISTING, [arn])
+    prefixes = prefixes or ("",)
+    keys = [f"{prefix}*" for prefix in prefixes]
+    if folders:
+        keys += [key for prefix in prefixes for key in _folder_keys(prefix)]
+    _allow(role, actions, [f"{bucket.bucket_arn}/{key}" for key in keys])
     reason = "Jobs name their objects; the role is held to one prefix of one bucket"
     acknowledge(role, {f"AwsSolutions-IAM5[Resource::*/{prefix}*]": reason for prefix in prefixes})
+
+
+def _folder_keys(prefix: str) -> tuple[str, ...]:
+    """The keys by which Hadoop's S3 file systems know the folder itself.
+
+    Whether `lake/late` exists they ask with a HEAD of that key, which S3 answers with 403 instead of 404 when the role
+    may not read it; EMRFS, which Glue uses, also marks folders with an object beside them.
+    """
+    folder = prefix.rstrip("/")
+    return (folder, f"{folder}_$folder$") if folder != prefix else ()
 
 
 def _allow(role: iam.IRole, actions: Sequence[str], resources: Sequence[str]) -> None:

@@ -99,7 +99,7 @@ def variant(base: EnvironmentSettings, path: str, value: Any) -> EnvironmentSett
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """All stacks of all variants, as `unchanged/data` and `v1/data`, in the order of CHANGES; `nothing` has no model."""
+    """All stacks of all variants, `unchanged/data` and `v1/data`, in the order of CHANGES; `nothing` has no models."""
     from aws_cdk import App
 
     from stacks.environment_stage import EnvironmentStage
@@ -138,7 +138,7 @@ def exports_of(variants: Templates, stage: str, stack: str) -> dict[str, str]:
     return {each["Export"]["Name"]: json.dumps(each["Value"]) for each in outputs if "Export" in each}
 
 
-@pytest.mark.parametrize("stage", ["nothing", *(f"v{index}" for index in range(len(CHANGES)))], ids=["models", *CHANGES])
+@pytest.mark.parametrize("stage", ["nothing", *(f"v{index}" for index in range(len(CHANGES)))], ids=["none", *CHANGES])
 def test_no_setting_takes_an_export_away_that_a_deployed_stack_still_imports(stage: str, variants: Templates) -> None:
     # The CDK CLI updates the stack that exports first, and CloudFormation refuses to delete an export in use.
     producers = ["foundation", "data", *(["flight-delay-training"] if stage != "nothing" else [])]

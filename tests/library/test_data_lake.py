@@ -119,10 +119,10 @@ def test_a_reader_reads_its_prefixes_and_decrypts_and_nothing_else(
 ) -> None:
     lake.grant_read(role, "raw", "flights/", "weather/")
     raw = stack.resolve(lake.raw.bucket_arn)
-    objects = [{"Fn::Join": ["", [raw, f"/{table}/*"]]} for table in ("flights", "weather")]
-    allowed = {action: each["Resource"] for each in statements() for action in each["Action"]}
+    keys = [f"/{table}{rest}" for table in ("flights", "weather") for rest in ("/*", "", "_$folder$")]
+    allowed = {action: sorted(each["Resource"], key=str) for each in statements() for action in each["Action"]}
     assert allowed == {
-        "s3:GetObject": objects,
+        "s3:GetObject": sorted(({"Fn::Join": ["", [raw, key]]} for key in keys), key=str),
         "s3:GetBucketLocation": [raw],
         "s3:ListBucket": [raw],
         "kms:Decrypt": [stack.resolve(lake._key.key_arn)],
@@ -137,7 +137,12 @@ def test_a_writer_may_encrypt_and_delete_under_its_prefix_only(
     curated = stack.resolve(lake.curated.bucket_arn)
     allowed = {action: each["Resource"] for each in statements() for action in each["Action"]}
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:GetObject", "s3:AbortMultipartUpload"):
-        assert allowed[action] == [{"Fn::Join": ["", [curated, "/late/*"]]}]
+        assert [each["Fn::Join"][1] for each in allowed[action]] == [
+            [curated, "/late"],
+            [curated, "/late/*"],
+            [curated, "/late_$folder$"],
+        ]
+    assert allowed["s3:ListBucketMultipartUploads"] == [curated]
     assert {"kms:Encrypt", "kms:GenerateDataKey", "kms:Decrypt"} <= set(allowed)
     assert not [action for action in allowed if "*" in action]
 
