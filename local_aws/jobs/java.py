@@ -9,6 +9,8 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
+from local_aws.jobs.process import job_environment
+
 OLDEST_JAVA = 17  # of Spark 4
 
 
@@ -40,7 +42,9 @@ def _system_java() -> Path | None:
 
 @lru_cache
 def _java_version(java: Path) -> int | None:
-    answer = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=30, check=False)
+    answer = subprocess.run(
+        [str(java), "-version"], env=job_environment(), capture_output=True, text=True, timeout=30, check=False
+    )
     match = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
     return int(match.group(1)) if match else None
 

@@ -24,6 +24,12 @@ EndedBy = Literal["exit", "stop", "time limit"]
 # CloudWatch Logs takes events of at most 256 KiB
 LINE_LIMIT_BYTES = 256 * 1024
 
+# what a user set up for other work: AWS, Spark and Hadoop, Java and Python. No container sees any of it
+_FOREIGN_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_", "SPARK_", "PYSPARK_", "HADOOP_", "HIVE_", "YARN_", "PYTHON")
+_FOREIGN = frozenset({"CLASSPATH", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS"})
+# the packages that stand for an image's may lie there, and where bytecode goes changes nothing
+_KEPT = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"})
+
 _guard = ProcessGuard()
 
 
@@ -123,12 +129,16 @@ def scratch_directory(state_dir: Path) -> Path:
 
 
 def job_environment(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without its AWS settings, then the layers, the last one winning."""
-    merged = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAGEMAKER_", "SM_"))}
+    """Return this process's environment without what a user set for other work, then the layers, the last winning."""
+    merged = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
     merged["PYTHONUNBUFFERED"] = "1"
     for layer in layers:
         merged.update(layer)
     return merged
+
+
+def _is_foreign(name: str) -> bool:
+    return name in _FOREIGN or (name.startswith(_FOREIGN_PREFIXES) and name not in _KEPT)
 
 
 def _read_lines(pipe: IO[bytes], sink: LineSink) -> None:

@@ -87,6 +87,17 @@ def test_script_acts_as_the_jobs_role(server: Any, etl: Etl) -> None:
     assert ":assumed-role/etl-role/" in server.log("/aws-glue/jobs/output", run["Id"]), run
 
 
+def test_script_sees_the_python_path_and_no_other_settings_of_the_user(
+    server: Any, etl: Etl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"PYTHONPATH": "/somewhere", "COLOUR": "green"}
+    foreign = dict.fromkeys(("SPARK_HOME", "PYSPARK_PYTHON", "HADOOP_HOME", "PYTHONSTARTUP", "PYTHONOPTIMIZE"), "1")
+    for name, value in {**kept, **foreign}.items():
+        monkeypatch.setenv(name, value)
+    run = etl.run(f"print(*[name for name in {[*kept, *foreign]!r} if name in os.environ])")
+    assert server.log("/aws-glue/jobs/output", run["Id"]).splitlines()[0] == "PYTHONPATH COLOUR"
+
+
 def test_only_what_the_script_changed_goes_back_to_s3(etl: Etl) -> None:
     etl.put(data__kept="1", data__changed="1", data__removed="1", data2__beside="1")
     run = etl.run(

@@ -15,6 +15,16 @@ from local_aws.glue import GlueService
 ROLE = "arn:aws:iam::123456789012:role/etl"
 ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"}
 
+FOREIGN_SETUP = {
+    "SPARK_HOME": "/nonexistent",
+    "PYSPARK_SUBMIT_ARGS": "--master yarn pyspark-shell",
+    "HADOOP_CONF_DIR": "/nonexistent",
+    "JAVA_TOOL_OPTIONS": "-Xbroken",
+    "_JAVA_OPTIONS": "-Xbroken",
+    "JDK_JAVA_OPTIONS": "-Xbroken",
+    "PYTHONHOME": "/nonexistent",
+}
+
 SPARK_SCRIPT = """
 import sys
 from pyspark.sql import SparkSession, functions as F
@@ -51,7 +61,12 @@ def run_job(server: Any, glue: Any, wait: Callable[..., Any]) -> Callable[..., d
     return run
 
 
-def test_spark_script_reads_and_writes_s3_uris_unchanged(server: Any, run_job: Callable[..., Any]) -> None:
+def test_spark_script_reads_and_writes_s3_uris_unchanged(
+    server: Any, run_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # none of a user's own setup reaches a job
+    for name, value in FOREIGN_SETUP.items():
+        monkeypatch.setenv(name, value)
     s3 = server.client("s3")
     s3.put_object(Bucket="lake", Key="raw/day=2013-01-01/rows.csv", Body=b"a,b\n1,2\n3,4\n")
     s3.put_object(Bucket="lake", Key="curated/day=2013-01-01/old.parquet", Body=b"of an earlier run")
