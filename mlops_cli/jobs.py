@@ -22,9 +22,8 @@ def run_glue_job(glue: Any, name: str, arguments: dict[str, str], report: Report
             return run
         if state in ("FAILED", "ERROR", "TIMEOUT", "STOPPED", "EXPIRED"):
             reason = run.get("ErrorMessage", "no reason given")
-            raise DeploymentError(
-                f"job run {run_id} of {name} ended {state}: {reason} (log group /aws-glue/jobs/error)"
-            )
+            group = f"{run.get('LogGroupName', '/aws-glue/jobs')}/error"
+            raise DeploymentError(f"job run {run_id} of {name} ended {state}: {reason} (log group {group})")
         time.sleep(poll)
 
 

@@ -22,8 +22,9 @@ from local_aws.service import LocalContext
 
 _log = logging.getLogger(__name__)
 
-OUTPUT_GROUP = "/aws-glue/jobs/output"
-ERROR_GROUP = "/aws-glue/jobs/error"
+LOG_GROUP = "/aws-glue/jobs"
+# what follows the base in the names of a run's two log groups
+OUTPUT, ERROR = "output", "error"
 ENDED_STATES = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"})
 # Glue keeps these for itself; a script doesn't see them
 GLUE_OPTIONS = frozenset(
@@ -38,6 +39,11 @@ NOT_ACTED_ON = frozenset({"--additional-python-modules", "--extra-jars", "--job-
 # small jobs end before the second compiler has paid for itself
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(:|$)")
+
+
+def log_group(security: str | None, role: str) -> str:
+    """Return what the names of a run's log groups begin with: with a security configuration they carry its name."""
+    return f"{LOG_GROUP}/{security}-role/{role.rpartition('/')[2]}" if security else LOG_GROUP
 
 
 class JobRunError(Exception):
@@ -90,8 +96,9 @@ class JobRun(threading.Thread):
 
     def run(self) -> None:
         try:
-            for group in (OUTPUT_GROUP, ERROR_GROUP):
-                self._logs[group] = LogStream(self._client("logs"), group, self.record["Id"])
+            for kind in (OUTPUT, ERROR):
+                group = f"{self.record['LogGroupName']}/{kind}"
+                self._logs[kind] = LogStream(self._client("logs"), group, self.record["Id"])
             state, message = self._execute()
         except (JobRunError, JavaMissingError, ValueError) as error:
             state, message = "FAILED", str(error)
@@ -101,7 +108,7 @@ class JobRun(threading.Thread):
             _log.exception("the run %s of the Glue job broke", self.record["Id"])
             state, message = "FAILED", f"Internal service error: {type(error).__name__}: {error}"
         if message and self._logs:
-            self._logs[ERROR_GROUP].write(message)
+            self._logs[ERROR].write(message)
         for log in self._logs.values():
             log.close()
         # scripts and settings of a run that failed stay, to be looked at
@@ -140,7 +147,7 @@ class JobRun(threading.Thread):
             shutil.copy(self._fetch(location, "--extra-files"), self._directory)
         for name in sorted(NOT_ACTED_ON & arguments.keys()):
             if arguments[name] != "job-bookmark-disable":
-                self._logs[OUTPUT_GROUP].write(f"local AWS: runs without {name} {arguments[name]}")
+                self._logs[OUTPUT].write(f"local AWS: runs without {name} {arguments[name]}")
         visible = {name: value for name, value in arguments.items() if not _is_glue_option(name)}
         mirror = S3Mirror(self._client("s3"), self._directory / "s3")
         mirror.pull(uri for value in visible.values() for uri in uris_in(value))
@@ -160,7 +167,7 @@ class JobRun(threading.Thread):
         if outcome.exit_code != 0:
             return "FAILED", self._failure(outcome)
         uploaded, removed = mirror.push()
-        self._logs[OUTPUT_GROUP].write(f"wrote {uploaded} objects to S3 and removed {removed}")
+        self._logs[OUTPUT].write(f"wrote {uploaded} objects to S3 and removed {removed}")
         return "SUCCEEDED", None
 
     def _run_script(self, script: Path, visible: Mapping[str, str], environment: Mapping[str, str]) -> Outcome:
@@ -173,8 +180,8 @@ class JobRun(threading.Thread):
             words,
             directory=self._directory,
             environment=environment,
-            stdout=self._logs[OUTPUT_GROUP].write,
-            stderr=self._logs[ERROR_GROUP].write,
+            stdout=self._logs[OUTPUT].write,
+            stderr=self._logs[ERROR].write,
         )
         with self._lock:
             self._process, stopping = process, self._stop_requested.is_set()
@@ -226,7 +233,7 @@ class JobRun(threading.Thread):
         }
 
     def _failure(self, outcome: Outcome) -> str:
-        lines = self._logs[ERROR_GROUP].tail(200).splitlines()
+        lines = self._logs[ERROR].tail(200).splitlines()
         exceptions = [line for line in lines if _EXCEPTION.match(line)]
         if exceptions:
             return exceptions[-1]

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from werkzeug import Response
 
 from local_aws import moto_fit
-from local_aws.glue.job_run import JobRun
+from local_aws.glue.job_run import JobRun, log_group
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.service import Call, LocalContext
 
@@ -81,6 +81,7 @@ class GlueService:
             active = sum(run.record["JobName"] == job["Name"] and not run.ended for run in runs)
             if active >= job.get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1):
                 raise ApiError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
+            security = request.get("SecurityConfiguration") or job.get("SecurityConfiguration")
             record = {
                 "Id": f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}",
                 "Attempt": 0,
@@ -88,7 +89,8 @@ class GlueService:
                 "Arguments": request.get("Arguments", {}),
                 "Timeout": request.get("Timeout") or job.get("Timeout") or DEFAULT_TIMEOUT_MINUTES,
                 "PredecessorRuns": [],
-                "LogGroupName": "/aws-glue/jobs",
+                "SecurityConfiguration": security,
+                "LogGroupName": log_group(security, job["Role"]),
                 "GlueVersion": job.get("GlueVersion"),
                 "WorkerType": request.get("WorkerType") or job.get("WorkerType"),
                 "NumberOfWorkers": request.get("NumberOfWorkers") or job.get("NumberOfWorkers"),

@@ -98,6 +98,20 @@ def test_script_sees_the_python_path_and_no_other_settings_of_the_user(
     assert server.log("/aws-glue/jobs/output", run["Id"]).splitlines()[0] == "PYTHONPATH COLOUR"
 
 
+@pytest.mark.parametrize("role", ["etl-role", "arn:aws:iam::123456789012:role/jobs/etl-role"])
+def test_logs_of_a_job_with_a_security_configuration_carry_its_name_and_the_roles(
+    server: Any, etl: Etl, role: str
+) -> None:
+    etl.create("print('out')\nprint('err', file=sys.stderr)", SecurityConfiguration="safe", Role=role)
+    run = etl.ended(etl.start())
+    assert run["SecurityConfiguration"] == "safe"
+    assert run["LogGroupName"] == "/aws-glue/jobs/safe-role/etl-role"
+    assert "out" in server.log(f"{run['LogGroupName']}/output", run["Id"])
+    assert "err" in server.log(f"{run['LogGroupName']}/error", run["Id"])
+    groups = {group["logGroupName"] for group in server.client("logs").describe_log_groups()["logGroups"]}
+    assert not groups & {"/aws-glue/jobs/output", "/aws-glue/jobs/error"}
+
+
 def test_only_what_the_script_changed_goes_back_to_s3(etl: Etl) -> None:
     etl.put(data__kept="1", data__changed="1", data__removed="1", data2__beside="1")
     run = etl.run(

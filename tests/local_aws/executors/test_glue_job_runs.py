@@ -109,6 +109,7 @@ def test_exception_of_the_script_is_the_error_message_and_nothing_is_written(
     run = run_job(script, {"--out": "s3://lake/out"})
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"] == "ValueError: flights.csv of 2013-01-05 is corrupt"
+    assert run["LogGroupName"] == "/aws-glue/jobs"
     assert "about to fail" in server.log("/aws-glue/jobs/error", run["Id"])
     assert server.client("s3").list_objects_v2(Bucket="lake", Prefix="out/")["KeyCount"] == 0
     server.event(state="FAILED")
