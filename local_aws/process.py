@@ -80,9 +80,18 @@ def status(state_dir: Path) -> dict[str, Any] | None:
 
 
 def stop(state_dir: Path) -> bool:
-    """Stop the server of this folder with its jobs and endpoints; return whether one was running."""
+    """Stop the server of this folder with its jobs and endpoints; return whether one was running.
+
+    Raises LocalAwsError when the recorded process lives but doesn't answer: it may be another program's by now.
+    """
     running = status(state_dir)
     if running is None:
+        recorded = _recorded(state_dir)
+        if recorded is not None and _is_alive(recorded["pid"]) and _is_taken(recorded["port"]):
+            raise LocalAwsError(
+                f"the local AWS on port {recorded['port']} (process {recorded['pid']}) doesn't answer: "
+                f"end the process yourself if it is one, its log is {state_dir / 'server.log'}"
+            )
         (state_dir / "server.json").unlink(missing_ok=True)
         return False
     pid = running["pid"]
@@ -155,7 +164,9 @@ def source_fingerprint() -> str:
 
 def _status_at(port: int, timeout: float = 5) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_local/status", timeout=timeout) as answer:
+        # whatever proxy the machine has: this never leaves the loopback interface
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"http://{HOST}:{port}/_local/status", timeout=timeout) as answer:
             found = json.load(answer)
     except (OSError, ValueError, HTTPException):
         return None

@@ -18,7 +18,7 @@ from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
 from mlops_cli import local, scoring, teardown
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
-from mlops_cli.models import declaration
+from mlops_cli.repository import declaration
 
 errors = Console(stderr=True, highlight=False)
 
@@ -108,9 +108,12 @@ def empty(
     """
     deployment = Deployment(environment, boto3.session.Session())
     account = deployment.client("sts").get_caller_identity()["Account"]
+    found = teardown.stores(deployment)
+    for store in found:
+        typer.echo(f"{store.stack}: {store.name}")
     if not yes:
-        typer.confirm(f"Delete all data and model packages of {environment} in account {account}?", abort=True)
-    count = teardown.empty(deployment, typer.echo)
+        typer.confirm(f"Delete everything that these hold, in account {account}?", abort=True)
+    count = teardown.empty(deployment, found, typer.echo)
     typer.echo(f"{count:,} things deleted; now: cdk destroy '{environment}/*'")
 
 

@@ -26,7 +26,7 @@ from local_aws import process
 from mlops_cli import flights, jobs, scoring
 from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
 from mlops_cli.local import DEFAULT_PORT, ROOT, start_local_aws, state_dir, wide_console
-from mlops_cli.models import declaration
+from mlops_cli.repository import declaration
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "dev"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
+
+from mlops_cli.repository import platform_name
 
 
 class DeploymentError(Exception):
@@ -18,11 +21,12 @@ class Deployment:
     """One environment in one account and region.
 
     `session` decides where calls go: credentials, region, and the endpoint of the local AWS if the environment
-    variables name one.
+    variables name one. `platform` is the name in config/platform.yaml.
     """
 
     environment: str
     session: Any
+    platform: str = field(default_factory=platform_name)
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this environment."""
@@ -33,10 +37,15 @@ class Deployment:
         return f"{self.environment}-{stack}"
 
     def stacks(self) -> list[str]:
-        """Return the names of the environment's stacks."""
+        """Return the names of the environment's stacks: those that carry the tags of this platform and environment."""
+        wanted = {"platform": self.platform, "environment": self.environment}
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
-        names = [stack["StackName"] for page in pages for stack in page["Stacks"]]
-        return sorted(name for name in names if name.startswith(f"{self.environment}-"))
+        stacks = [stack for page in pages for stack in page["Stacks"]]
+        return sorted(
+            stack["StackName"]
+            for stack in stacks
+            if wanted.items() <= {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}.items()
+        )
 
     def outputs(self, stack: str) -> dict[str, str]:
         """Return a stack's outputs by name. Raises DeploymentError when it isn't deployed."""
@@ -53,8 +62,15 @@ class Deployment:
     def release(self, model: str, model_package_arn: str) -> None:
         """Give the model's serving stack an approved package, and wait until its endpoint serves it.
 
-        The template stays as it is: only the parameter changes, as the delivery of a model does it.
+        The template stays as it is: only the parameter changes, as the delivery of a model does it. Raises
+        DeploymentError for a package that isn't approved, and with the reason when the stack's update fails.
         """
+        package = self.client("sagemaker").describe_model_package(ModelPackageName=model_package_arn)
+        if package["ModelApprovalStatus"] != "Approved":
+            raise DeploymentError(
+                f"{model_package_arn} is {package['ModelApprovalStatus']}: only an approved package is released"
+            )
+        token = f"release-{uuid.uuid4()}"
         cloudformation = self.client("cloudformation")
         name = self.stack_name(f"{dashed(model)}-serving")
         parameters: list[dict[str, Any]] = [{"ParameterKey": "ModelPackageArn", "ParameterValue": model_package_arn}]
@@ -70,6 +86,7 @@ class Deployment:
                 UsePreviousTemplate=True,
                 Parameters=parameters,
                 Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+                ClientRequestToken=token,
             )
         except ClientError as error:
             if "No updates are to be performed" in error.response["Error"]["Message"]:
@@ -78,17 +95,22 @@ class Deployment:
         waiter = cloudformation.get_waiter("stack_update_complete")
         try:
             waiter.wait(StackName=name, WaiterConfig={"Delay": 1 if self.is_local else 15, "MaxAttempts": 240})
-        except Exception as error:
-            raise DeploymentError(f"the release of {model_package_arn} failed: {self._failure(name)}") from error
+        except WaiterError as error:
+            raise DeploymentError(f"the release of {model_package_arn} failed: {self._failure(name, token)}") from error
 
     @property
     def is_local(self) -> bool:
         """Whether calls go to a local AWS."""
         return urlsplit(self.client("sts").meta.endpoint_url).hostname in ("localhost", "127.0.0.1")
 
-    def _failure(self, stack: str) -> str:
-        events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
-        failed = [each for each in events if each["ResourceStatus"].endswith("FAILED")]
+    def _failure(self, stack: str, token: str) -> str:
+        pages = self.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+        failed = [
+            event
+            for page in pages
+            for event in page["StackEvents"]
+            if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("FAILED")
+        ]
         if not failed:
             return f"see the events of the stack {stack}"
         first = failed[-1]

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from local_aws import process
 from local_aws.service import Image
+from mlops_cli.repository import ROOT, platform_name
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 5055
 RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 
@@ -38,10 +37,9 @@ def state_dir(port: int) -> Path:
     return ROOT / ".local_aws" / str(port)
 
 
-def images(root: Path = ROOT) -> dict[str, Image]:
+def images() -> dict[str, Image]:
     """Return how the runtime image of every environment runs here: with this interpreter, of the same lock file."""
-    platform = yaml.safe_load((root / "config" / "platform.yaml").read_text())
-    return {f"{platform['name']}-runtime": RUNTIME}
+    return {f"{platform_name()}-runtime": RUNTIME}
 
 
 def start_local_aws(port: int) -> dict[str, Any]:

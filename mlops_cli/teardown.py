@@ -8,8 +8,8 @@ writing access logs first; AWS delivers those of the last hours late, so a bucke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mlops_cli.deployment import Deployment, DeploymentError
 
@@ -18,45 +18,52 @@ OBJECTS_A_CALL = 1000
 IMAGES_A_CALL = 100
 
 
-def empty(deployment: Deployment, report: Report) -> int:
-    """Delete the contents of the environment's buckets, repositories and package groups; returns how many things.
+@dataclass(frozen=True)
+class Store:
+    """A resource with contents that keep CloudFormation from deleting it."""
+
+    stack: str
+    type: str
+    name: str
+
+
+def stores(deployment: Deployment) -> list[Store]:
+    """The environment's buckets, repositories and package groups that go when their stacks go.
 
     Raises DeploymentError when the environment has no stacks.
     """
-    emptiers: dict[str, Callable[[Deployment, str], int]] = {
-        "AWS::S3::Bucket": _empty_bucket,
-        "AWS::ECR::Repository": _empty_repository,
-        "AWS::SageMaker::ModelPackageGroup": _empty_group,
-    }
-    count = 0
-    resources = [resource for resource in _deletable(deployment) if resource["ResourceType"] in emptiers]
-    for resource in resources:
-        if resource["ResourceType"] == "AWS::S3::Bucket":
-            # else the access logs of the deletions fill the bucket of access logs again
-            deployment.client("s3").put_bucket_logging(Bucket=resource["PhysicalResourceId"], BucketLoggingStatus={})
-    for resource in resources:
-        emptier = emptiers[resource["ResourceType"]]
-        name = resource["PhysicalResourceId"]
-        deleted = emptier(deployment, name)
-        report(f"{name}: {deleted:,} deleted")
-        count += deleted
-    return count
-
-
-def _deletable(deployment: Deployment) -> Iterator[dict[str, Any]]:
-    """Every resource of the environment's stacks that goes when its stack goes."""
     cloudformation = deployment.client("cloudformation")
     stacks = deployment.stacks()
     if not stacks:
-        raise DeploymentError(f"the environment {deployment.environment!r} has no stacks: there is nothing to empty")
+        raise DeploymentError(
+            f"{deployment.platform} has no stacks for the environment {deployment.environment!r}: there is nothing to "
+            "empty"
+        )
+    found = []
     for stack in stacks:
         body = cloudformation.get_template(StackName=stack)["TemplateBody"]
-        template = json.loads(body) if isinstance(body, str) else body
+        declared = (json.loads(body) if isinstance(body, str) else body)["Resources"]
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
             for resource in page["StackResourceSummaries"]:
-                declared = template["Resources"].get(resource["LogicalResourceId"], {})
-                if declared.get("DeletionPolicy", "Delete") == "Delete" and "PhysicalResourceId" in resource:
-                    yield resource
+                kind, name = resource["ResourceType"], resource.get("PhysicalResourceId")
+                policy = declared.get(resource["LogicalResourceId"], {}).get("DeletionPolicy", "Delete")
+                if kind in _EMPTIERS and name and policy == "Delete":
+                    found.append(Store(stack, kind, name))
+    return found
+
+
+def empty(deployment: Deployment, found: Sequence[Store], report: Report) -> int:
+    """Delete what the stores hold; returns how many things."""
+    for store in found:
+        if store.type == "AWS::S3::Bucket":
+            # else the access logs of the deletions fill the bucket of access logs again
+            deployment.client("s3").put_bucket_logging(Bucket=store.name, BucketLoggingStatus={})
+    count = 0
+    for store in found:
+        deleted = _EMPTIERS[store.type](deployment, store.name)
+        report(f"{store.name}: {deleted:,} deleted")
+        count += deleted
+    return count
 
 
 def _empty_bucket(deployment: Deployment, bucket: str) -> int:
@@ -94,3 +101,10 @@ def _empty_group(deployment: Deployment, group: str) -> int:
     for package in packages:
         sagemaker.delete_model_package(ModelPackageName=package)
     return len(packages)
+
+
+_EMPTIERS: dict[str, Callable[[Deployment, str], int]] = {
+    "AWS::S3::Bucket": _empty_bucket,
+    "AWS::ECR::Repository": _empty_repository,
+    "AWS::SageMaker::ModelPackageGroup": _empty_group,
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,8 @@ import pytest
 
 from local_aws import process
 from local_aws.server import LocalAwsServer, running
-from mlops_cli import teardown
 from mlops_cli.deployment import Deployment, DeploymentError
-from mlops_cli.local import ROOT
+from mlops_cli.repository import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +31,6 @@ def _environment_as_before() -> Iterator[None]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsServer]:
     with running(tmp_path_factory.mktemp("local-aws")) as found:
         yield found
-
-
-class Session:
-    """Clients of the local AWS of a test."""
-
-    def __init__(self, server: LocalAwsServer) -> None:
-        self._context = server.context
-
-    def client(self, service: str) -> Any:
-        return self._context.client(service)
 
 
 def mlops(*words: str, port: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -103,32 +94,128 @@ def test_settings_that_lead_to_an_account_are_taken_away(monkeypatch: pytest.Mon
     assert os.environ["no_proxy"] == "intranet,localhost,127.0.0.1"
 
 
-def test_emptying_asks_first_and_takes_no_for_an_answer(server: LocalAwsServer) -> None:
+@dataclass
+class Deployed:
+    """A stack of two buckets with two versions of an object in each: one that goes with its stack, one that stays."""
+
+    going: str
+    kept: str
+
+
+@pytest.fixture
+def deployed(server: LocalAwsServer, request: pytest.FixtureRequest) -> Iterator[Callable[..., Deployed]]:
+    cloudformation, s3 = server.context.client("cloudformation"), server.context.client("s3")
+    stacks = []
+
+    def deploy(name: str, **tags: str) -> Deployed:
+        bucket = {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}}
+        body = json.dumps({"Resources": {"Going": bucket, "Kept": bucket | {"DeletionPolicy": "Retain"}}})
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        cloudformation.create_stack(StackName=name, TemplateBody=body, Tags=listed)
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+        stacks.append(name)
+        found = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+        names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
+        for bucket_name in names.values():
+            for content in (b"one", b"two"):
+                s3.put_object(Bucket=bucket_name, Key="a", Body=content)
+        return Deployed(names["Going"], names["Kept"])
+
+    yield deploy
+    for name in stacks:
+        cloudformation.delete_stack(StackName=name)
+
+
+def versions(server: LocalAwsServer, bucket: str) -> int:
+    return len(server.context.client("s3").list_object_versions(Bucket=bucket).get("Versions", []))
+
+
+def test_emptying_spares_what_the_stacks_retain(server: LocalAwsServer, deployed: Callable[..., Deployed]) -> None:
+    ours = deployed("dev-data", platform="mlops", environment="dev")
+    told = mlops("empty", "dev", "--yes", port=server.port)
+    assert told.returncode == 0, told.stderr
+    assert f"{ours.going}: 2 deleted" in told.stdout
+    assert ours.kept not in told.stdout
+    assert (versions(server, ours.going), versions(server, ours.kept)) == (0, 2)
+
+
+def test_emptying_leaves_stacks_of_others_alone(server: LocalAwsServer, deployed: Callable[..., Deployed]) -> None:
+    deployed("dev-data", platform="mlops", environment="dev")
+    others = [
+        deployed("dev-webshop"),
+        deployed("dev-other-platform", platform="other", environment="dev"),
+        deployed("dev-2-data", platform="mlops", environment="dev2"),
+    ]
+    assert mlops("empty", "dev", "--yes", port=server.port).returncode == 0
+    assert [versions(server, other.going) for other in others] == [2, 2, 2]
+
+
+def test_emptying_shows_what_will_go_and_asks(server: LocalAwsServer, deployed: Callable[..., Deployed]) -> None:
+    ours = deployed("dev-data", platform="mlops", environment="dev")
     told = mlops("empty", "dev", port=server.port)  # no standard input: nobody says yes
     assert told.returncode != 0
-    assert "Delete all data" in told.stdout
-
-
-def test_emptying_spares_what_the_stacks_retain(server: LocalAwsServer) -> None:
-    cloudformation, s3 = server.context.client("cloudformation"), server.context.client("s3")
-    bucket = '{"Type":"AWS::S3::Bucket","Properties":{"VersioningConfiguration":{"Status":"Enabled"}}'
-    body = '{"Resources":{"Going":' + bucket + '},"Kept":' + bucket + ',"DeletionPolicy":"Retain"}}}'
-    cloudformation.create_stack(StackName="test-data", TemplateBody=body)
-    cloudformation.get_waiter("stack_create_complete").wait(StackName="test-data", WaiterConfig={"Delay": 1})
-    names = {}
-    for key in ("Going", "Kept"):
-        found = cloudformation.describe_stack_resource(StackName="test-data", LogicalResourceId=key)
-        names[key] = found["StackResourceDetail"]["PhysicalResourceId"]
-        for content in (b"one", b"two"):
-            s3.put_object(Bucket=names[key], Key="a", Body=content)
-    deployment = Deployment("test", Session(server))
-    told: list[str] = []
-    assert teardown.empty(deployment, told.append) == 2
-    assert told == [f"{names['Going']}: 2 deleted"]
-    assert not s3.list_object_versions(Bucket=names["Going"]).get("Versions")
-    assert len(s3.list_object_versions(Bucket=names["Kept"])["Versions"]) == 2
+    assert f"dev-data: {ours.going}" in told.stdout
+    assert "Delete everything that these hold" in told.stdout
+    assert versions(server, ours.going) == 2
 
 
 def test_emptying_an_environment_that_is_not_there_is_refused(server: LocalAwsServer) -> None:
-    with pytest.raises(DeploymentError, match="'nowhere' has no stacks"):
-        teardown.empty(Deployment("nowhere", Session(server)), lambda _: None)
+    told = mlops("empty", "nowhere", "--yes", port=server.port)
+    assert told.returncode == 1
+    assert "mlops has no stacks for the environment 'nowhere'" in told.stderr
+
+
+class Session:
+    """Clients of the local AWS of a test."""
+
+    def __init__(self, server: LocalAwsServer) -> None:
+        self._context = server.context
+
+    def client(self, service: str) -> Any:
+        return self._context.client(service)
+
+
+def test_release_names_its_own_failure_not_an_older_one(server: LocalAwsServer) -> None:
+    sagemaker, cloudformation = server.context.client("sagemaker"), server.context.client("cloudformation")
+    sagemaker.create_model_package_group(ModelPackageGroupName="released")
+    parameter = {"Type": "String", "Default": ""}
+    # the package is no policy: every release of this stack fails, and quotes its ARN
+    policies = {"Fn::If": ["Released", [{"Ref": "ModelPackageArn"}], {"Ref": "AWS::NoValue"}]}
+    trust = {"Version": "2012-10-17", "Statement": []}
+    resource = {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": policies},
+    }
+    body = {
+        "Parameters": {"ModelPackageArn": parameter},
+        "Conditions": {"Released": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ModelPackageArn"}, ""]}]}},
+        "Resources": {"It": resource},
+    }
+    capabilities = ["CAPABILITY_IAM"]
+    cloudformation.create_stack(
+        StackName="test-released-serving", TemplateBody=json.dumps(body), Capabilities=capabilities
+    )
+    deployment = Deployment("test", Session(server))
+    for version in (1, 2):
+        package = sagemaker.create_model_package(ModelPackageGroupName="released", ModelApprovalStatus="Approved")
+        with pytest.raises(DeploymentError, match=rf"the release of \S+/released/{version} failed: It: .*") as raised:
+            deployment.release("released", package["ModelPackageArn"])
+        assert f"released/{3 - version}" not in str(raised.value)
+
+
+def test_release_of_a_package_that_is_not_approved_is_refused(server: LocalAwsServer) -> None:
+    sagemaker = server.context.client("sagemaker")
+    sagemaker.create_model_package_group(ModelPackageGroupName="pending")
+    package = sagemaker.create_model_package(ModelPackageGroupName="pending")["ModelPackageArn"]
+    with pytest.raises(DeploymentError, match="PendingManualApproval: only an approved package is released"):
+        Deployment("test", Session(server)).release("pending", package)
+
+
+def test_proxy_of_the_machine_is_not_asked_for_the_local_aws(server: LocalAwsServer, tmp_path: Path) -> None:
+    (tmp_path / "server.json").write_text(json.dumps({"pid": os.getpid(), "port": server.port}))
+    code = f"from local_aws import process; from pathlib import Path; print(process.status(Path({str(tmp_path)!r})))"
+    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | proxy, capture_output=True, text=True, timeout=60
+    )
+    assert "endpoint_url" in told.stdout, told.stderr

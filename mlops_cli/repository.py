@@ -1,14 +1,20 @@
-"""What the repository declares of its models, in `ml_code/models/<name>/model.yaml`."""
+"""What this checkout declares: the platform's name in config/, and its models in ml_code/models/."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mlops_cli.local import ROOT
-
+ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "ml_code" / "models"
+
+
+def platform_name() -> str:
+    """Return the platform's name, which prefixes names and tags stacks."""
+    platform = yaml.safe_load((ROOT / "config" / "platform.yaml").read_text(encoding="utf-8"))
+    return str(platform["name"])
 
 
 def declaration(model: str) -> dict[str, Any]:
