@@ -26,7 +26,11 @@ LAST_DAY = Parameter(name="LastDay", type="String", default="latest")
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Where a pipeline runs and what it reads and writes; buckets and prefixes are S3 URIs without a last slash."""
+    """Where a pipeline runs and what it reads and writes.
+
+    `code` is the S3 URI of a file, `features` that of a folder and ends with a slash, since SageMaker takes it for the
+    beginning of keys; `artifacts` is continued and has none.
+    """
 
     image_uri: str
     role_arn: str
@@ -89,8 +93,8 @@ class _Steps:
             role_arn=self._at.role_arn,
             resources=self._resources,
             channels={
-                "train": prepare.output("train"),
-                "validation": prepare.output("validation"),
+                "train": prepare.folder("train"),
+                "validation": prepare.folder("validation"),
                 "code": self._at.code,
             },
             output_path=self._artifact("model"),
@@ -103,7 +107,7 @@ class _Steps:
     def evaluate(self, prepare: ProcessingStep, train: TrainingStep) -> ProcessingStep:
         return self._processing(
             "Evaluate",
-            inputs={"model": train.model_artifact, "test": prepare.output("test"), "code": self._at.code},
+            inputs={"model": train.model_artifact, "test": prepare.folder("test"), "code": self._at.code},
             outputs=["evaluation"],
             property_files=[PropertyFile(name="EvaluationReport", output="evaluation", path="evaluation.json")],
         )

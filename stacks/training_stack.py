@@ -58,7 +58,7 @@ class TrainingStack(Stack):
             kms_key_arn=key.key_arn,
             group_name=name,
             code=code.s3_object_url,
-            features=f"s3://{lake.curated.bucket_name}/{model.name}",
+            features=f"s3://{lake.curated.bucket_name}/{model.name}/",
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .pipeline_expressions import Get, JsonGet, Value, render
+from .pipeline_expressions import Get, Join, JsonGet, Value, render
 
 # SageMaker refuses a key for disks that come with the machine:
 # families with a d after the generation (m5d, c6gd, g4dn, p3dn, p4d), and those that have no other kind.
@@ -71,6 +71,7 @@ class PropertyFile:
 class ProcessingStep:
     """A Processing job: `inputs` and `outputs` map a name to its S3 URI.
 
+    SageMaker reads every key that starts with an input's URI: one that ends with a slash is a folder and no more.
     An input called `x` is found under /opt/ml/processing/input/x; an output called `x` is collected from
     /opt/ml/processing/output/x.
     """
@@ -95,6 +96,10 @@ class ProcessingStep:
         if name not in self.outputs:
             raise InvalidPipelineError(f"step {self.name!r} has no output {name!r}; it has {sorted(self.outputs)}")
         return Get(f"Steps.{self.name}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri")
+
+    def folder(self, name: str) -> Join:
+        """The S3 URI of an output with a slash at its end, as an input of another job: that folder and no more."""
+        return Join("", [self.output(name), "/"])
 
     def read(self, property_file: str, path: str) -> JsonGet:
         """A value inside one of the step's property files."""

@@ -68,6 +68,20 @@ def jobs_of(template: Template) -> list[dict[str, Any]]:
     return [step["Arguments"] for step in steps if step["Type"] in {"Processing", "Training"}]
 
 
+def test_jobs_read_files_and_whole_folders_but_nothing_that_begins_like_one(templates: Templates) -> None:
+    # SageMaker's S3Prefix `lake/late` is `lake/late_v2/...` too.
+    for job in jobs_of(templates["dev/flight-delay-training"]):
+        sources = [each["S3Input"] for each in job.get("ProcessingInputs", [])]
+        sources += [each["DataSource"]["S3DataSource"] for each in job.get("InputDataConfig", [])]
+        assert {source["S3DataType"] for source in sources} == {"S3Prefix"}
+        for uri in (source["S3Uri"] for source in sources):
+            if isinstance(uri, dict) and "Get" in uri:
+                assert uri["Get"].endswith("S3ModelArtifacts")
+            else:
+                text = uri if isinstance(uri, str) else uri["Std:Join"]["Values"][-1]
+                assert text.endswith(("/", ".zip>")), text  # code is a zip, whose place only deployment knows
+
+
 def test_jobs_and_endpoint_run_in_the_network_of_their_environment(full: Templates) -> None:
     place = {"Subnets": ["subnet-0000000a", "subnet-0000000b"], "SecurityGroupIds": ["sg-0000000c"]}
     jobs = jobs_of(full["full/flight-delay-training"])

@@ -61,6 +61,21 @@ def test_an_input_lands_in_the_folder_of_its_name() -> None:
     assert step["PropertyFiles"] == [{"PropertyFileName": "Report", "OutputName": "report", "FilePath": "report.json"}]
 
 
+def test_an_output_is_handed_on_as_a_folder_of_its_own_and_orders_the_steps() -> None:
+    first = processing(name="First")
+    second = processing(name="Second", inputs={"report": first.folder("report")})
+    uri = definition(first, second).to_json()["Steps"][1]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    output = "Steps.First.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri"
+    assert uri == {"Std:Join": {"On": "", "Values": [{"Get": output}, "/"]}}
+    with pytest.raises(InvalidPipelineError, match="has no output 'reprot'"):
+        first.folder("reprot")
+
+
+def test_an_explicit_order_is_part_of_the_definition() -> None:
+    steps = definition(processing(name="First"), processing(name="Second", depends_on=["First"])).to_json()["Steps"]
+    assert [step.get("DependsOn") for step in steps] == [None, ["First"]]
+
+
 def test_literals_that_look_like_expressions_stay_literals() -> None:
     literal = 'say "${x}" \\ {"Get": "Parameters.No"}'
     body = definition(processing(arguments=[literal])).to_body()
