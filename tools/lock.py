@@ -12,6 +12,7 @@ LOCKS = {
     "requirements/dev.in": "requirements-dev.txt",
     "requirements/app.in": "requirements.txt",
     "requirements/runtime.in": "ml_code/runtime/requirements.txt",
+    "requirements/build.in": "requirements/build.txt",
 }
 
 
@@ -20,7 +21,8 @@ def main() -> None:
     uv = shutil.which("uv")
     if uv is None:
         raise SystemExit("`uv` is not installed: pip install uv")
-    options = ["--universal", "--python-version", "3.11", "--generate-hashes"]
+    # one version of everything for every Python: what trains on a newer one here is served by the container's
+    options = ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest", "--generate-hashes"]
     options += ["--no-header", "--no-annotate", "--no-emit-index-url", "--quiet"]
     constraint: list[str] = []
     for source, lock in LOCKS.items():
