@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,10 @@ from local_aws.json_api import ApiError
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
+
+# Machines with disks of their own, for which the API reference of CreateEndpointConfig rules out a KmsKeyId: by EC2's
+# list of instance store volumes the families with a d after the generation, and those that come in no other kind.
+_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5[a-z]*|trn1n?)\.")
 
 
 class Models:
@@ -29,7 +34,7 @@ class Models:
         }
 
     def create(self, request: Record) -> Record:
-        """Make a model of one container; its package, if it names one, has to exist."""
+        """Make a model of one container; its package, if it names one, has to exist and be approved."""
         name = request["ModelName"]
         arn = self._workspace.arn("model", name)
         containers = request.get("Containers") or []
@@ -38,6 +43,7 @@ class Models:
         if len(containers) != 1:
             raise ApiError("ValidationException", "the local AWS runs models of exactly one container")
         self.container(containers[0])
+        self._check_approval(containers[0])
         with self._workspace.lock:
             if name in self._records:
                 raise ApiError("ValidationException", f'Cannot create already existing model "{arn}".')
@@ -73,6 +79,19 @@ class Models:
         source = (resolved["ModelDataSource"] or {}).get("S3DataSource")
         resolved["ModelDataUrl"] = resolved["ModelDataUrl"] or (source or {}).get("S3Uri")
         return {**resolved, "Environment": environment}
+
+    def _check_approval(self, container: Mapping[str, Any]) -> None:
+        """Refuse a version of a package group that wasn't approved; packages without versions need no approval."""
+        if not container.get("ModelPackageName"):
+            return
+        package = self._registry.package(container["ModelPackageName"])
+        status = package.get("ModelApprovalStatus")
+        if "ModelPackageVersion" in package and status != "Approved":
+            raise ApiError(
+                "ValidationException",
+                f"ModelPackage {package['ModelPackageArn']} must be approved before it can be deployed: "
+                f"its ModelApprovalStatus is {status}.",
+            )
 
     def _list(self, request: Record) -> Record:
         with self._workspace.lock:
@@ -123,6 +142,13 @@ class EndpointConfigs:
             if "ModelName" not in variant:
                 raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")
             self._models.model(variant["ModelName"])
+            instance = variant.get("InstanceType", "")
+            if request.get("KmsKeyId") and _LOCAL_DISK.match(instance):
+                raise ApiError(
+                    "ValidationException",
+                    f"The KmsKeyId {request['KmsKeyId']} can't be used with {instance}: nitro-based instances with "
+                    "local storage encrypt it with a key of their own hardware.",
+                )
             if "ServerlessConfig" not in variant:
                 variant.setdefault("InitialInstanceCount", 1)
             variant.setdefault("InitialVariantWeight", 1.0)

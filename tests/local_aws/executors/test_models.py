@@ -44,6 +44,33 @@ def test_model_of_a_package_needs_the_package(sagemaker: Any) -> None:
     assert sagemaker.list_models()["Models"] == []
 
 
+def test_version_has_to_be_approved_to_become_a_model(sagemaker: Any) -> None:
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://lake/m.tar.gz"}
+    specification = {
+        "Containers": [container],
+        "SupportedContentTypes": ["text/csv"],
+        "SupportedResponseMIMETypes": ["text/csv"],
+    }
+    sagemaker.create_model_package_group(ModelPackageGroupName="delay")
+    arn = sagemaker.create_model_package(ModelPackageGroupName="delay", InferenceSpecification=specification)[
+        "ModelPackageArn"
+    ]
+    model = {"ModelName": "delay", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"ModelPackageName": arn}}
+    for status in ("PendingManualApproval", "Rejected"):
+        sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status)
+        with pytest.raises(ClientError) as raised:
+            sagemaker.create_model(**model)
+        assert raised.value.response["Error"]["Code"] == "ValidationException"
+        message = raised.value.response["Error"]["Message"]
+        assert message.startswith(f"ModelPackage {arn} must be approved before it can be deployed")
+        assert status in message
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    sagemaker.create_model(**model)
+    alone = sagemaker.create_model_package(ModelPackageName="alone", InferenceSpecification=specification)
+    unversioned = {"ModelPackageName": alone["ModelPackageArn"]}
+    sagemaker.create_model(ModelName="alone", ExecutionRoleArn=ROLE, PrimaryContainer=unversioned)
+
+
 @pytest.mark.parametrize(
     ("containers", "problem"),
     [([], "exactly one container"), ([{"Image": IMAGE}] * 2, "exactly one container"), ([{}], "needs an Image")],
@@ -72,6 +99,33 @@ def test_endpoint_configurations_keep_what_endpoints_need(sagemaker: Any) -> Non
     sagemaker.delete_endpoint_config(EndpointConfigName="config")
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         sagemaker.describe_endpoint_config(EndpointConfigName="config")
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "refused"),
+    [
+        ("ml.m5.large", False),
+        ("ml.c7g.large", False),
+        ("ml.inf2.xlarge", False),
+        ("ml.p3.2xlarge", False),
+        ("ml.m5d.large", True),
+        ("ml.c6gd.large", True),
+        ("ml.g4dn.xlarge", True),
+        ("ml.g5.xlarge", True),
+        ("ml.p4de.24xlarge", True),
+        ("ml.trn1.2xlarge", True),
+    ],
+)
+def test_disks_of_the_machine_itself_take_no_key(sagemaker: Any, instance_type: str, refused: bool) -> None:
+    create_model(sagemaker)
+    variants = [{**VARIANT, "InstanceType": instance_type}]
+    sagemaker.create_endpoint_config(EndpointConfigName="without", ProductionVariants=variants)
+    request = {"EndpointConfigName": "with", "ProductionVariants": variants, "KmsKeyId": "1234abcd"}
+    if refused:
+        with pytest.raises(ClientError, match=f"{instance_type}: nitro-based instances with local storage"):
+            sagemaker.create_endpoint_config(**request)
+    else:
+        sagemaker.create_endpoint_config(**request)
 
 
 @pytest.mark.parametrize(
