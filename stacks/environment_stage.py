@@ -30,7 +30,11 @@ class EnvironmentStage(Stage):
             network = JobNetwork(
                 subnet_ids=environment.network.subnet_ids, security_group_ids=environment.network.security_group_ids
             )
-        foundation = FoundationStack(self, "foundation", settings=settings, repository=repository, removal=removal)
+        # A stack's own tags are those that it can be found by; the CDK gives it none of its resources'.
+        tags = {**settings.platform.tags, "platform": settings.platform.name, "environment": settings.name}
+        foundation = FoundationStack(
+            self, "foundation", settings=settings, repository=repository, removal=removal, tags=tags
+        )
         data = DataStack(
             self,
             "data",
@@ -41,6 +45,7 @@ class EnvironmentStage(Stage):
             alarms=foundation.alarm_target,
             logs=logs,
             removal=removal,
+            tags=tags,
         )
         for model in settings.models:
             name = f"{settings.name}-{model.slug}"
@@ -56,6 +61,7 @@ class EnvironmentStage(Stage):
                 alarms=foundation.alarm_target,
                 network=network,
                 removal=removal,
+                tags=tags,
             )
             ServingStack(
                 self,
@@ -68,6 +74,7 @@ class EnvironmentStage(Stage):
                 key=foundation.key,
                 logs=logs,
                 network=network,
+                tags=tags,
             )
-        for key, value in {**settings.platform.tags, "environment": settings.name}.items():
+        for key, value in tags.items():
             Tags.of(self).add(key, value)

@@ -22,6 +22,17 @@ def _unique(values: list[str]) -> list[str]:
     return values
 
 
+def _free_tags(tags: dict[str, str]) -> dict[str, str]:
+    for reserved, value in (("platform", "the platform's name"), ("environment", "the environment's")):
+        if reserved in tags:
+            raise PydanticCustomError(
+                "reserved_tag",
+                "is always {value}, which stacks are found by; remove it",
+                {"value": value, "at": (reserved,)},
+            )
+    return tags
+
+
 def _scalar(value: Any) -> Any:
     if not isinstance(value, str | int | float | bool):
         raise PydanticCustomError("scalar_type", "must be text, a number, or true or false")
@@ -81,8 +92,8 @@ class Platform(Section):
     """Environments to synthesize; each has a file config/<environment>.yaml."""
     models: Annotated[list[ModelName], AfterValidator(_unique)]
     """Folders of ml_code/models to deploy."""
-    tags: dict[str, str] = {}
-    """Tags of every resource, beside `environment`."""
+    tags: Annotated[dict[str, str], AfterValidator(_free_tags)] = {}
+    """Tags of every stack and resource, beside `platform` and `environment`, which they all have."""
 
 
 class Network(Section):

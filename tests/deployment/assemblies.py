@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,19 @@ def templates_of(assembly: Path) -> dict[str, Template]:
 
 def template_files(assembly: Path) -> dict[str, Path]:
     """Every stack of an assembly, as `dev/data`, with the file of its template."""
-    found = {}
+    return {name: folder / properties["templateFile"] for name, folder, properties in _stacks(assembly)}
+
+
+def tags_of(assembly: Path) -> dict[str, dict[str, str]]:
+    """Every stack of an assembly, as `dev/data`, with the tags that CloudFormation gives the stack."""
+    return {name: properties.get("tags", {}) for name, _, properties in _stacks(assembly)}
+
+
+def _stacks(assembly: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     for manifest in sorted(assembly.glob("assembly-*/manifest.json")):
         for artifact in json.loads(manifest.read_text(encoding="utf-8"))["artifacts"].values():
             if artifact["type"] == "aws:cloudformation:stack":
-                found[artifact["displayName"].split(" ")[0]] = manifest.parent / artifact["properties"]["templateFile"]
-    return found
+                yield artifact["displayName"].split(" ")[0], manifest.parent, artifact["properties"]
 
 
 def everything_set() -> EnvironmentSettings:
@@ -73,7 +80,8 @@ def everything_set() -> EnvironmentSettings:
             "alarm_email": "operator@example.com",
         }
     )
-    return dev.model_copy(update={"name": "full", "environment": environment})
+    platform = dev.platform.model_copy(update={"tags": {"team": "delays"}})
+    return dev.model_copy(update={"name": "full", "environment": environment, "platform": platform})
 
 
 def settings_of(*environments: EnvironmentSettings) -> Settings:

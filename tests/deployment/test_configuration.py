@@ -248,6 +248,15 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
         ),
         pytest.param(
             "config/platform.yaml",
+            "name: mlops\nenvironments: [dev, prod]\nmodels: [late]\ntags:\n  team: data\n  environment: test\n",
+            [
+                "config/platform.yaml:6: tags.environment: is always the environment's, which stacks are found by; "
+                "remove it"
+            ],
+            id="a tag that stacks are found by",
+        ),
+        pytest.param(
+            "config/platform.yaml",
             "name: mlops\nenvironments: [dev, prd]\nmodels: [late, later]\n",
             [
                 "config/platform.yaml:2: environments[1]: 'prd' has no file config/prd.yaml; create it; "

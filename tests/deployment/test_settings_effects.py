@@ -24,7 +24,7 @@ BUDGET = {"monthly_usd": 10, "email": "a@example.com"}
 
 CHANGES: Mapping[str, Any] = {
     "platform.name": "other",
-    "platform.tags": {"platform": "other"},
+    "platform.tags": {"team": "other"},
     "environment.account+region": ("123456789012", "eu-west-1"),
     "environment.removal": "retain",
     "environment.log_retention_days": 1,

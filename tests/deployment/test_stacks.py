@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deployment.assemblies import Template, Templates
+from tests.deployment.assemblies import Template, Templates, tags_of
+from tests.deployment.security_pack import Audit
 
 
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
@@ -162,3 +164,18 @@ def test_every_resource_that_can_be_tagged_says_its_environment(templates: Templ
         for kind in ("AWS::S3::Bucket", "AWS::KMS::Key"):
             for bucket in of_type(templates[f"{name}/foundation"], kind).values():
                 assert {"Key": "environment", "Value": name} in bucket["Properties"]["Tags"]
+
+
+def test_every_stack_is_found_by_its_platform_and_environment(assembly: Path) -> None:
+    found = tags_of(assembly)
+    assert len(found) == 12
+    for name, tags in found.items():
+        assert tags == {"platform": "mlops", "environment": name.split("/")[0]}
+
+
+def test_a_user_s_tags_are_those_of_every_stack_and_resource(audited: Audit, full: Templates) -> None:
+    for name, tags in tags_of(audited.assembly).items():
+        if name.startswith("full/"):
+            assert tags == {"platform": "mlops", "environment": "full", "team": "delays"}
+    (key,) = of_type(full["full/foundation"], "AWS::KMS::Key").values()
+    assert {"Key": "team", "Value": "delays"} in key["Properties"]["Tags"]
