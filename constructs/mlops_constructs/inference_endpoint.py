@@ -14,7 +14,7 @@ from constructs import Construct
 from .grants import grant_encrypt_decrypt, grant_write_objects
 from .job_role import JobRole
 from .log_retention import LogRetention
-from .pipeline_steps import JobNetwork
+from .pipeline_steps import JobNetwork, has_local_disk
 from .runtime_image import RuntimeImage
 
 VARIANT = "live"
@@ -69,7 +69,7 @@ class InferenceEndpoint(Construct):
     image
         What the package's container runs.
     key
-        Encrypts the endpoint's disks and the captured requests.
+        Encrypts the endpoint's disks, but for those that an instance brings itself, and the captured requests.
     capture
         Requests and answers to keep; none when left out.
     sizing
@@ -169,7 +169,7 @@ class InferenceEndpoint(Construct):
             "Configuration",
             production_variants=[variant],
             data_capture_config=capturing,
-            kms_key_id=self._key.key_arn,
+            kms_key_id=None if has_local_disk(self._sizing.instance_type) else self._key.key_arn,
         )
         resource.cfn_options.condition = self.approved
         return resource

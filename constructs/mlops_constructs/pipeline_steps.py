@@ -9,13 +9,20 @@ from typing import Any, Literal, TypeAlias
 
 from .pipeline_expressions import Get, Join, JsonGet, Value, render
 
-# SageMaker refuses a key for disks that come with the machine:
-# families with a d after the generation (m5d, c6gd, g4dn, p3dn, p4d), and those that have no other kind.
-_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5[a-z]*|trn1n?)\.")
+# Families with a d after the generation (m5d, c6gd, g4dn, p3dn, p4d), and those that have no other kind.
+_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|dl1|g[567]e?|p[56][a-z0-9-]*|trn[12]n?)\.")
 
 
 class InvalidPipelineError(ValueError):
     """The definition would be refused by SageMaker; the message names the step and the fix."""
+
+
+def has_local_disk(instance_type: str) -> bool:
+    """Whether a machine works on disks that it brings itself.
+
+    Its hardware encrypts them, and SageMaker refuses jobs and endpoints that name a key for them.
+    """
+    return bool(_LOCAL_DISK.match(instance_type))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +42,13 @@ class JobResources:
             raise InvalidPipelineError(f"instance_count, volume_gb and max_runtime_seconds must be positive: {self}")
 
     def cluster(self, kms_key_arn: str | None) -> dict[str, Any]:
-        """The machines as SageMaker takes them. Disks that the machine brings itself are encrypted by its hardware."""
+        """The machines as SageMaker takes them, with the key for disks that take one."""
         cluster: dict[str, Any] = {
             "InstanceType": self.instance_type,
             "InstanceCount": self.instance_count,
             "VolumeSizeInGB": self.volume_gb,
         }
-        if kms_key_arn and not _LOCAL_DISK.match(self.instance_type):
+        if kms_key_arn and not has_local_disk(self.instance_type):
             cluster["VolumeKmsKeyId"] = kms_key_arn
         return cluster
 

@@ -103,6 +103,20 @@ def test_disks_and_captured_requests_are_encrypted_and_the_role_may_use_the_key(
     assert {"kms:Decrypt", "kms:GenerateDataKey", "kms:CreateGrant"} <= on_key
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "named"),
+    [("ml.m5.large", True), ("ml.m5d.large", False), ("ml.g5.xlarge", False), ("ml.inf2.xlarge", True)],
+)
+def test_disks_that_the_instance_brings_get_no_key_which_sagemaker_would_refuse(
+    instance_type: str, named: bool, build: Build, stack: Stack, resources: Find
+) -> None:
+    capture = DataCapture(bucket=s3.Bucket(stack, "Capture"))
+    build(sizing=EndpointSizing(instance_type=instance_type), capture=capture)
+    properties = only(resources("AWS::SageMaker::EndpointConfig"))["Properties"]
+    assert ("KmsKeyId" in properties) is named
+    assert "KmsKeyId" in properties["DataCaptureConfig"]
+
+
 def test_requests_are_captured_in_the_share_asked_for_under_the_endpoint_s_own_prefix(
     build: Build, stack: Stack, resources: Find, statements: Find
 ) -> None:
