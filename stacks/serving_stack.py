@@ -1,4 +1,4 @@
-"""Serving of one model: an endpoint for the approved version that the stack's parameter names."""
+"""Serving of one model: an endpoint for the version that the stack's parameter names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .settings import Model
 
 
 class ServingStack(Stack):
-    """Deploys without an endpoint until `ModelPackageArn` names an approved version; later values swap it in place."""
+    """Deploys without an endpoint until `ModelPackageArn` names a version; later values swap it in place."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ServingStack(Stack):
             type="String",
             default="",
             allowed_pattern=r"^$|^arn:[^:]+:sagemaker:[^:]+:\d{12}:model-package/.+$",
-            description="ARN of the approved model package to serve; empty for no endpoint",
+            description="ARN of the model package to serve; empty for no endpoint",
         )
         percent = model.serving.capture_percent
         self.inference = InferenceEndpoint(

@@ -1,8 +1,7 @@
-"""A real-time endpoint for the last approved model."""
+"""A real-time endpoint for the released version of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import CfnCondition, Fn
@@ -41,12 +40,10 @@ class EndpointSizing:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCapture:
-    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``."""
+    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``; CSV and JSON as text."""
 
     bucket: s3.IBucket
     percent: int = 100
-    csv_types: Sequence[str] = ("text/csv",)
-    json_types: Sequence[str] = ("application/json",)
 
     def __post_init__(self) -> None:
         """Refuse shares that don't exist."""
@@ -65,7 +62,8 @@ class InferenceEndpoint(Construct):
     endpoint_name
         A contract: clients call it.
     model_package_arn
-        The approved version, usually a stack parameter. With an empty text nothing is created.
+        The version to serve, usually a stack parameter; who sets it sees to its approval. With an empty text nothing is
+        created.
     image
         What the package's container runs.
     key
@@ -98,8 +96,8 @@ class InferenceEndpoint(Construct):
         self.endpoint_name = endpoint_name
         self._key = key
         self._sizing = sizing or EndpointSizing()
-        self.approved = CfnCondition(
-            self, "Approved", expression=Fn.condition_not(Fn.condition_equals(model_package_arn, ""))
+        self.released = CfnCondition(
+            self, "Released", expression=Fn.condition_not(Fn.condition_equals(model_package_arn, ""))
         )
         self.role = self._define_role(image, capture, network)
         self.model = self._define_model(model_package_arn, network)
@@ -136,7 +134,7 @@ class InferenceEndpoint(Construct):
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=model_package_arn),
             vpc_config=vpc,
         )
-        model.cfn_options.condition = self.approved
+        model.cfn_options.condition = self.released
         model.node.add_dependency(self.role.ready)
         return model
 
@@ -161,7 +159,7 @@ class InferenceEndpoint(Construct):
                     configuration.CaptureOptionProperty(capture_mode="Output"),
                 ],
                 capture_content_type_header=configuration.CaptureContentTypeHeaderProperty(
-                    csv_content_types=list(capture.csv_types), json_content_types=list(capture.json_types)
+                    csv_content_types=["text/csv"], json_content_types=["application/json"]
                 ),
             )
         resource = sagemaker.CfnEndpointConfig(
@@ -171,7 +169,7 @@ class InferenceEndpoint(Construct):
             data_capture_config=capturing,
             kms_key_id=None if has_local_disk(self._sizing.instance_type) else self._key.key_arn,
         )
-        resource.cfn_options.condition = self.approved
+        resource.cfn_options.condition = self.released
         return resource
 
     def _define_endpoint(self, retention: LogRetention) -> sagemaker.CfnEndpoint:
@@ -181,7 +179,7 @@ class InferenceEndpoint(Construct):
             endpoint_name=self.endpoint_name,
             endpoint_config_name=self.configuration.attr_endpoint_config_name,
         )
-        endpoint.cfn_options.condition = self.approved
+        endpoint.cfn_options.condition = self.released
         group = retention.define(self, "Logs", name=f"{LOG_GROUPS}{self.endpoint_name}", key=self._key)
         endpoint.node.add_dependency(group, self.role.ready)
         return endpoint

@@ -1,4 +1,4 @@
-"""The endpoint: nothing without an approved package, and replaced without downtime afterwards."""
+"""The endpoint: nothing without a released package, and replaced without downtime afterwards."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_without_a_package_neither_model_nor_configuration_nor_endpoint_exists(
     build: Build, stack: Stack, resources: Find
 ) -> None:
     endpoint = build()
-    condition = stack.get_logical_id(endpoint.approved)
+    condition = stack.get_logical_id(endpoint.released)
     for kind in ("Model", "EndpointConfig", "Endpoint"):
         assert only(resources(f"AWS::SageMaker::{kind}"))["Condition"] == condition
     assert Template.from_stack(stack).to_json()["Conditions"][condition] == {
