@@ -52,6 +52,7 @@ class LocalAwsServer:
         )
         deliver_events(self.context)
         self.context.emit = partial(moto_fit.put_service_event, self.context.account, self.context.region)
+        os.environ.update(no_proxy())
         # moto's own service integrations call back through this port
         os.environ["MOTO_PORT"] = str(self._server.port)
         self._cloudformation = CloudFormationService(self.context)
@@ -119,7 +120,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for jobs, logs and the process id")
     parser.add_argument("--images", default="{}", help='JSON: {"<repository>": {"python": "...", "entrypoint": [...]}}')
     options = parser.parse_args(argv)
-    os.environ.update(no_proxy())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     images = {
         name: Image(python=image["python"], entrypoint=tuple(image["entrypoint"]))

@@ -25,8 +25,8 @@ from rich.table import Table
 from local_aws import process
 from mlops_cli import flights, jobs, scoring
 from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
-from mlops_cli.local import DEFAULT_PORT, ROOT, start_local_aws, state_dir, wide_console
-from mlops_cli.repository import declaration
+from mlops_cli.local import DEFAULT_PORT, start_local_aws, state_dir, wide_console
+from mlops_cli.repository import ROOT, declaration
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "dev"

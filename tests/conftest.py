@@ -1,8 +1,16 @@
-"""Options of the whole test suite."""
+"""What the whole test suite shares: its options, and an environment without settings of the user's own."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
+
+from local_aws.process import NO_SETTINGS_FILES, no_proxy
+
+# settings that lead AWS clients, Spark or Java elsewhere than the tests do
+FOREIGN = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the stacks synthesize now into tests/deployment/snapshots",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_user() -> Iterator[None]:
+    """Keep a developer's own AWS, Spark and proxy settings out of the tests."""
+    before = dict(os.environ)
+    for name in [each for each in os.environ if each.startswith(FOREIGN)]:
+        del os.environ[name]
+    os.environ.update(NO_SETTINGS_FILES | no_proxy() | {"AWS_EC2_METADATA_DISABLED": "true"})
+    yield
+    os.environ.clear()
+    os.environ.update(before)

@@ -46,7 +46,7 @@ def versions(lock: Path) -> dict[str, str]:
     names = [name for name, _ in pins]
     twice = sorted({name for name in names if names.count(name) > 1})
     assert not twice, f"{lock.name} pins several versions of {', '.join(twice)}"
-    return {name: version for name, version in pins}
+    return dict(pins)
 
 
 def test_lock_files_carry_no_registry_addresses() -> None:

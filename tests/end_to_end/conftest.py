@@ -17,7 +17,8 @@ import pytest
 
 from local_aws import process
 from mlops_cli.deployment import Deployment
-from mlops_cli.local import ROOT, state_dir
+from mlops_cli.local import state_dir
+from mlops_cli.repository import ROOT
 
 DEMO_SECONDS = 600
 COMMAND_SECONDS = 300

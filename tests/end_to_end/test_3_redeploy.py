@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from mlops_cli.local import ROOT
+from mlops_cli.repository import ROOT
 from tests.end_to_end.conftest import Platform
 
 ENDPOINT = "dev-flight-delay"

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from local_aws import process
-from mlops_cli.local import ROOT, state_dir
+from mlops_cli.local import state_dir
+from mlops_cli.repository import ROOT
 from tests.end_to_end.conftest import free_port
 
 
