@@ -6,7 +6,6 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
-from aws_cdk import aws_glue as glue
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -46,8 +45,6 @@ class DataStack(Stack):
             removal=removal,
             capture_retention=Duration.days(settings.environment.capture_retention_days),
         )
-        self.catalog = self._define_catalog(settings)
-        self.catalog.apply_removal_policy(removal)
         for model in settings.models:
             features = self._define_features(model, repository)
             features.on_failure("Failed", alarms)
@@ -66,17 +63,6 @@ class DataStack(Stack):
         for bucket in (self.lake.curated, self.lake.capture, self.lake.artifacts):
             self.export_value(bucket.bucket_arn)
             self.export_value(bucket.bucket_name)
-
-    def _define_catalog(self, settings: EnvironmentSettings) -> glue.CfnDatabase:
-        return glue.CfnDatabase(
-            self,
-            "Catalog",
-            catalog_id=self.account,
-            database_input=glue.CfnDatabase.DatabaseInputProperty(
-                name=f"{settings.platform.name}_{settings.name}".replace("-", "_"),
-                description=f"Raw tables and features of {settings.name}",
-            ),
-        )
 
     def _define_features(self, model: Model, repository: Repository) -> FeatureJob:
         return FeatureJob(

@@ -40,7 +40,7 @@ class EndpointSizing:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCapture:
-    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``; CSV and JSON as text."""
+    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``."""
 
     bucket: s3.IBucket
     percent: int = 100

@@ -22,11 +22,9 @@ STATEFUL = {
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
     "AWS::SageMaker::ModelPackageGroup",
-    "AWS::Glue::Database",
 }
 LOGICAL_IDS = {
     "data": {
-        "Catalog",
         "FlightDelayFeaturesErrorLogs126CAD53",
         "FlightDelayFeaturesOutputLogs51DDAB80",
         "LakeArtifacts2DD6A05E",
