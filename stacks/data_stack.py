@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
-from aws_cdk import aws_events as events
+from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.feature_job import FeatureJob, SparkCode, SparkSizing
-from mlops_constructs.log_retention import LogRetention
 
-from .settings import EnvironmentSettings, Model, Repository
+from .blueprint import Blueprint
+from .foundation_stack import FoundationStack
+from .settings import Model
 
 
 class DataStack(Stack):
@@ -25,29 +22,22 @@ class DataStack(Stack):
         scope: Construct,
         construct_id: str,
         *,
-        settings: EnvironmentSettings,
-        repository: Repository,
-        key: kms.IKey,
-        access_logs: s3.IBucket,
-        alarms: events.IRuleTarget,
-        logs: LogRetention,
-        removal: RemovalPolicy,
-        **stack_options: Any,
+        blueprint: Blueprint,
+        foundation: FoundationStack,
     ) -> None:
-        super().__init__(scope, construct_id, **stack_options)
-        self._key = key
-        self._logs = logs
+        super().__init__(scope, construct_id, tags=blueprint.tags)
+        settings = blueprint.settings
         self.lake = DataLake(
             self,
             "Lake",
-            key=key,
-            access_logs=access_logs,
-            removal=removal,
+            key=foundation.key,
+            access_logs=foundation.access_logs,
+            removal=blueprint.removal,
             capture_retention=Duration.days(settings.environment.capture_retention_days),
         )
         for model in settings.models:
-            features = self._define_features(model, repository)
-            features.on_failure("Failed", alarms)
+            features = self._define_features(model, blueprint, foundation.key)
+            features.on_failure("Failed", foundation.alarm_target)
             self.lake.grant_read(features.role, "raw", *(f"{table}/" for table in model.data.tables))
             self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
             CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
@@ -64,12 +54,13 @@ class DataStack(Stack):
             self.export_value(bucket.bucket_arn)
             self.export_value(bucket.bucket_name)
 
-    def _define_features(self, model: Model, repository: Repository) -> FeatureJob:
+    def _define_features(self, model: Model, blueprint: Blueprint, key: kms.IKey) -> FeatureJob:
+        repository = blueprint.repository
         return FeatureJob(
             self,
             f"{model.title}Features",
             code=SparkCode(script=repository.etl_script, library=repository.models, package=model.name),
-            key=self._key,
+            key=key,
             arguments={
                 "--model": model.name,
                 "--raw": f"s3://{self.lake.raw.bucket_name}",
@@ -80,5 +71,5 @@ class DataStack(Stack):
                 workers=model.etl.workers,
                 timeout=Duration.minutes(model.etl.timeout_minutes),
             ),
-            logs=self._logs,
+            logs=blueprint.logs,
         )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aws_cdk import ArnFormat, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, CfnOutput, Duration, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -16,7 +14,8 @@ from constructs import Construct
 from mlops_constructs.findings import acknowledge
 from mlops_constructs.runtime_image import RuntimeImage
 
-from .settings import Budget, EnvironmentSettings, Repository
+from .blueprint import Blueprint
+from .settings import Budget
 
 
 class FoundationStack(Stack):
@@ -27,22 +26,20 @@ class FoundationStack(Stack):
         scope: Construct,
         construct_id: str,
         *,
-        settings: EnvironmentSettings,
-        repository: Repository,
-        removal: RemovalPolicy,
-        **stack_options: Any,
+        blueprint: Blueprint,
     ) -> None:
-        super().__init__(scope, construct_id, **stack_options)
-        self._removal = removal
+        super().__init__(scope, construct_id, tags=blueprint.tags)
+        self._removal = blueprint.removal
+        settings = blueprint.settings
         self.key = self._define_key()
         self.access_logs = self._define_access_logs(settings.environment.log_retention_days)
         self.image = RuntimeImage(
             self,
             "RuntimeImage",
             repository_name=f"{settings.platform.name}-runtime-{settings.name}",
-            source=repository.runtime,
+            source=blueprint.repository.runtime,
             key=self.key,
-            removal=removal,
+            removal=self._removal,
         )
         self.alarms = self._define_alarms(settings.environment.alarm_email)
         self.alarm_publisher = self._define_alarm_publisher()

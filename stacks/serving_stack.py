@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aws_cdk import CfnOutput, CfnParameter, Stack
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.inference_endpoint import DataCapture, EndpointSizing, InferenceEndpoint
-from mlops_constructs.log_retention import LogRetention
 from mlops_constructs.model_registry import ModelRegistry
-from mlops_constructs.pipeline_steps import JobNetwork
-from mlops_constructs.runtime_image import RuntimeImage
 
+from .blueprint import Blueprint
+from .foundation_stack import FoundationStack
 from .settings import Model
 
 
@@ -26,17 +22,13 @@ class ServingStack(Stack):
         scope: Construct,
         construct_id: str,
         *,
+        blueprint: Blueprint,
         model: Model,
-        name: str,
+        foundation: FoundationStack,
         lake: DataLake,
-        image: RuntimeImage,
         registry: ModelRegistry,
-        key: kms.IKey,
-        logs: LogRetention,
-        network: JobNetwork | None,
-        **stack_options: Any,
     ) -> None:
-        super().__init__(scope, construct_id, **stack_options)
+        super().__init__(scope, construct_id, tags=blueprint.tags)
         package = CfnParameter(
             self,
             "ModelPackageArn",
@@ -49,16 +41,16 @@ class ServingStack(Stack):
         self.inference = InferenceEndpoint(
             self,
             "Inference",
-            endpoint_name=name,
+            endpoint_name=blueprint.name_of(model),
             model_package_arn=package.value_as_string,
-            image=image,
-            key=key,
+            image=foundation.image,
+            key=foundation.key,
             capture=DataCapture(bucket=lake.capture, percent=percent) if percent else None,
             sizing=EndpointSizing(
                 instance_type=model.serving.instance_type, instance_count=model.serving.instance_count
             ),
-            network=network,
-            logs=logs,
+            network=blueprint.network,
+            logs=blueprint.logs,
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
-from aws_cdk import aws_events as events
-from aws_cdk import aws_kms as kms
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.feature_job import PackageAsset
 from mlops_constructs.grants import grant_read_asset
 from mlops_constructs.model_registry import ModelRegistry
-from mlops_constructs.pipeline_steps import JobNetwork
-from mlops_constructs.runtime_image import RuntimeImage
 from mlops_constructs.training_pipeline import TrainingPipeline
 
-from .settings import Model, Repository
+from .blueprint import Blueprint
+from .foundation_stack import FoundationStack
+from .settings import Model
 from .training_definition import Surroundings, training_definition
 
 
@@ -29,22 +25,21 @@ class TrainingStack(Stack):
         scope: Construct,
         construct_id: str,
         *,
+        blueprint: Blueprint,
         model: Model,
-        name: str,
-        repository: Repository,
+        foundation: FoundationStack,
         lake: DataLake,
-        image: RuntimeImage,
-        key: kms.IKey,
-        alarms: events.IRuleTarget,
-        network: JobNetwork | None,
-        removal: RemovalPolicy,
-        **stack_options: Any,
     ) -> None:
-        super().__init__(scope, construct_id, **stack_options)
-        code = PackageAsset(self, "Code", library=repository.models, package=model.name)
-        self.registry = ModelRegistry(self, "Registry", group_name=name, description=model.description, removal=removal)
-        self.training = TrainingPipeline(self, "Training", pipeline_name=name, image=image, key=key, network=network)
-        self.training.on_failure("Failed", alarms)
+        super().__init__(scope, construct_id, tags=blueprint.tags)
+        name, network = blueprint.name_of(model), blueprint.network
+        code = PackageAsset(self, "Code", library=blueprint.repository.models, package=model.name)
+        self.registry = ModelRegistry(
+            self, "Registry", group_name=name, description=model.description, removal=blueprint.removal
+        )
+        self.training = TrainingPipeline(
+            self, "Training", pipeline_name=name, image=foundation.image, key=foundation.key, network=network
+        )
+        self.training.on_failure("Failed", foundation.alarm_target)
 
         grant_read_asset(code, self.training.job_role)
         lake.grant_read(self.training.job_role, "curated", f"{model.name}/")
@@ -53,9 +48,9 @@ class TrainingStack(Stack):
         self.registry.grant_register(self.training.pipeline_role)
 
         surroundings = Surroundings(
-            image_uri=image.uri,
+            image_uri=foundation.image.uri,
             role_arn=self.training.job_role.role_arn,
-            kms_key_arn=key.key_arn,
+            kms_key_arn=foundation.key.key_arn,
             group_name=name,
             code=code.s3_object_url,
             features=f"s3://{lake.curated.bucket_name}/{model.name}/",

@@ -1,0 +1,48 @@
+"""What the stacks of one environment have in common, in the CDK's terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import RemovalPolicy
+
+from mlops_constructs.log_retention import LogRetention
+from mlops_constructs.pipeline_steps import JobNetwork
+
+from .settings import EnvironmentSettings, Model, Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """The settings of an environment and the code that they are about."""
+
+    settings: EnvironmentSettings
+    repository: Repository
+
+    @property
+    def removal(self) -> RemovalPolicy:
+        """What happens to state when its stack goes."""
+        return RemovalPolicy.DESTROY if self.settings.environment.removal == "destroy" else RemovalPolicy.RETAIN
+
+    @property
+    def logs(self) -> LogRetention:
+        """How long logs are kept."""
+        return LogRetention(days=self.settings.environment.log_retention_days, removal=self.removal)
+
+    @property
+    def network(self) -> JobNetwork | None:
+        """Where jobs and endpoints run; None for SageMaker's own network."""
+        network = self.settings.environment.network
+        if network is None:
+            return None
+        return JobNetwork(subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of every stack and resource; a stack's own, which it is found by, have to be handed to it."""
+        platform = self.settings.platform
+        return {**platform.tags, "platform": platform.name, "environment": self.settings.name}
+
+    def name_of(self, model: Model) -> str:
+        """The name of a model's endpoint, pipeline and registry, which are contracts."""
+        return f"{self.settings.name}-{model.slug}"
