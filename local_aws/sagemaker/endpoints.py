@@ -43,31 +43,35 @@ class Fleet:
         self._changed = threading.Condition()
         containers = {name: models.serving_container(item["ModelName"]) for name, item in variants.items()}
         directory = workspace.context.state_dir / "endpoints" / endpoint
-        self.servers = {
-            name: ModelServer(
-                workspace,
-                endpoint=endpoint,
-                variant=variants[name],
-                container=container,
-                directory=directory / f"{name}-{uuid.uuid4().hex[:8]}",
-            )
-            for name, container in containers.items()
-        }
+        self.servers: dict[str, ModelServer] = {}
         self.capture: DataCapture | None = None
-        capture = config.get("DataCaptureConfig")
-        if capture and capture.get("EnableCapture", True):
-            first = next(iter(variants))
-            client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
-            self.capture = DataCapture(client, endpoint, capture, self.servers[first].note)
+        try:
+            for name, container in containers.items():
+                self.servers[name] = ModelServer(
+                    workspace,
+                    endpoint=endpoint,
+                    variant=variants[name],
+                    container=container,
+                    directory=directory / f"{name}-{uuid.uuid4().hex[:8]}",
+                )
+            capture = config.get("DataCaptureConfig")
+            if capture and capture.get("EnableCapture", True):
+                first = next(iter(variants))
+                client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
+                self.capture = DataCapture(client, endpoint, capture, self.servers[first].note)
+        except Exception:
+            # their logs are open already
+            self.close(0)
+            raise
 
     def start(self) -> None:
-        """Start every container; ServerFailure when one isn't healthy, with none left running."""
-        failures: list[ServerFailure] = []
+        """Start every container; ServerFailure when one isn't healthy. Whatever fails, none is left running."""
+        failures: list[Exception] = []
 
         def start(server: ModelServer) -> None:
             try:
                 server.start()
-            except ServerFailure as failure:
+            except Exception as failure:
                 failures.append(failure)
 
         starters = [threading.Thread(target=start, args=(server,)) for server in self.servers.values()]

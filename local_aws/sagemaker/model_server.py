@@ -28,6 +28,8 @@ HEALTHY_WITHIN_SECONDS = 240
 ANSWER_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 RESTART_PAUSE_SECONDS = 1.0
+# as often a container is given another port when someone else has taken the one that it was told
+PORTS_TRIED = 3
 # reasons quote the container's last words, not its whole life
 SHOWN_LOG_LINES = 5
 _LOG = logging.getLogger(__name__)
@@ -73,8 +75,9 @@ class ModelServer:
         self._log = LogStream(
             workspace.client("logs"), f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.variant}/{directory.name}"
         )
-        self.port = _free_port()
-        self._http = urllib3.HTTPConnectionPool(HOST, self.port, maxsize=64, retries=False)
+        # of the container that runs now: each one is told a port that is free when it is started
+        self.port = 0
+        self._http = _connections(self.port)
 
     @property
     def log_stream(self) -> tuple[str, str]:
@@ -92,7 +95,7 @@ class ModelServer:
             self._fetch_model()
             self._launch()
             self._wait_until_healthy()
-        except ServerFailure:
+        except Exception:
             self.stop(0)
             raise
         threading.Thread(target=self._keep_alive, name=f"endpoint-{self.variant}", daemon=True).start()
@@ -158,6 +161,9 @@ class ModelServer:
             image = self._workspace.image(self.image)
         except UnknownImageError as error:
             raise ServerFailure(str(error)) from error
+        self._http.close()
+        self.port = _free_port()
+        self._http = _connections(self.port)
         temporary = self._directory / "tmp"
         temporary.mkdir(exist_ok=True)
         environment = job_environment(
@@ -181,19 +187,28 @@ class ModelServer:
     def _wait_until_healthy(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + self._patience
+        ports = 1
         while not self._is_healthy():
             if not self._process.running:
-                raise self._unhealthy(f"the container ended with exit code {self._process.wait().exit_code}")
+                code = self._process.wait().exit_code
+                if ports == PORTS_TRIED or _is_free(self.port):
+                    raise self._unhealthy(f"the container ended with exit code {code}")
+                self.note(f"port {self.port} was taken by another process: the container is started on another one")
+                self._launch()
+                ports += 1
             if time.monotonic() > deadline:
                 raise self._unhealthy(f"it wasn't healthy after {self._patience} seconds")
             if self._stopping.wait(0.05):
                 raise ServerFailure("the endpoint is being deleted")
 
     def _is_healthy(self) -> bool:
+        """Tell whether the container answers; what answers when it has ended is someone else's."""
+        assert self._process is not None
         try:
-            return self._http.request("GET", "/ping", timeout=PING_SECONDS).status == 200
+            answers = self._http.request("GET", "/ping", timeout=PING_SECONDS).status == 200
         except urllib3.exceptions.HTTPError:
             return False
+        return answers and self._process.running
 
     def _unhealthy(self, why: str) -> ServerFailure:
         said = self._log.tail(SHOWN_LOG_LINES)
@@ -204,7 +219,7 @@ class ModelServer:
         )
 
     def _keep_alive(self) -> None:
-        """Start the container again, on the same port, whenever it ends by itself."""
+        """Start the container again whenever it ends by itself."""
         while True:
             assert self._process is not None
             outcome: Outcome = self._process.wait()
@@ -225,3 +240,18 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # connections of the container that has ended don't count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _connections(port: int) -> urllib3.HTTPConnectionPool:
+    return urllib3.HTTPConnectionPool(HOST, port, maxsize=64, retries=False)

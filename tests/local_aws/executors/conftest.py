@@ -20,6 +20,7 @@ from local_aws.gateway import Gateway
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext, Service
 from tests.local_aws.executors.pipeline_builder import CONTAINER, PipelineBuilder
+from tests.local_aws.executors.serving import Serving
 
 
 @dataclass
@@ -142,3 +143,10 @@ def pipeline(server: JobServer, sagemaker: Any, tmp_path: Path) -> PipelineBuild
     marks = tmp_path / "marks"
     marks.mkdir()
     return PipelineBuilder(sagemaker, server.image(CONTAINER), str(marks), wait_for)
+
+
+@pytest.fixture
+def serving(server: JobServer, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """An endpoint in the making; what hangs fails in seconds, since nothing here waits for a real model."""
+    monkeypatch.setattr("local_aws.sagemaker.model_server.HEALTHY_WITHIN_SECONDS", 20)
+    return Serving(server, sagemaker, wait_for)
