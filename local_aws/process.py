@@ -42,7 +42,10 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
             "use it, or stop it with `mlops local stop`"
         )
     if _is_taken(port):
-        raise LocalAwsError(f"port {port} is taken by {_owner(port)}: choose another one with `--port`")
+        raise LocalAwsError(
+            f"port {port} is taken by {_owner(port)}: choose another one with `--port`, "
+            'in `make` with ARGS="--port ..."'
+        )
     state_dir.mkdir(parents=True, exist_ok=True)
     for left_behind in ("jobs", "endpoints"):  # state lives in memory: what an earlier server left belongs to nothing
         shutil.rmtree(state_dir / left_behind, ignore_errors=True)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import boto3
 import polars as pl
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 from rich.console import Console
 
 from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
-from mlops_cli import local, scoring, teardown
+from mlops_cli import flights, local, scoring, teardown
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.repository import declaration
 
@@ -29,8 +30,12 @@ class Commands(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
+        except (NoRegionError, NoCredentialsError) as error:
+            hint = 'for a local AWS: eval "$(mlops local env)"; for AWS: set AWS_PROFILE or AWS_REGION'
+            errors.print(f"[red bold]error[/] {error} {hint}", soft_wrap=True)
+            sys.exit(1)
         except (DeploymentError, LocalAwsError, ClientError, BotoCoreError, FileNotFoundError, ValueError) as error:
-            errors.print(f"[red bold]error[/] {type(error).__name__}:", end=" ")
+            errors.print("[red bold]error[/]", end=" ")
             errors.print(str(error), markup=False, soft_wrap=True)
             sys.exit(1)
         except KeyboardInterrupt:
@@ -59,9 +64,10 @@ def demo(
         stop = stop or telling.started
         raise
     except BaseException:
-        if telling.started and not stop:
-            errors.print(f"the local AWS keeps running, to look into it: `mlops local stop --port {port}` ends it")
-        errors.print(f"the log of the local AWS: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
+        if process.status(local.state_dir(port)) is not None:
+            if not stop:
+                errors.print(f"the local AWS keeps running, to look into it: `mlops local stop --port {port}` ends it")
+            errors.print(f"the log of the local AWS: {local.state_dir(port) / 'server.log'}", soft_wrap=True)
         raise
     finally:
         if stop:
@@ -76,6 +82,8 @@ def predict(
     environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
 ) -> None:
     """Ask a model's endpoint for predictions and print them beside the rows' first columns."""
+    if (file is None) == (sample == 0):
+        raise ValueError("name either a CSV file, or a number of curated rows with --sample")
     declared = declaration(model)
     deployment = Deployment(environment, boto3.session.Session())
     endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
@@ -83,18 +91,41 @@ def predict(
         raise DeploymentError(
             f"{model} has no endpoint in {environment} yet: approve and release a model package first"
         )
-    rows = pl.read_csv(file) if file else _curated_sample(deployment, model, sample)
     features = declared["data"]["features"]
-    missing = [name for name in features if name not in rows.columns]
-    if missing:
-        raise ValueError(
-            f"{file}: the columns {', '.join(missing)} are missing; the features are {', '.join(features)}"
-        )
+    rows = scoring.read_rows(file, features) if file else _curated_sample(deployment, model, sample)
     answers = scoring.invoke_csv(deployment.client("sagemaker-runtime"), endpoint, rows.select(features))
     shown = rows.select([name for name in rows.columns if name not in features] or rows.columns[:4])
     output = io.StringIO()
     shown.with_columns(pl.Series("prediction", answers)).write_csv(output)
     typer.echo(output.getvalue(), nl=False)
+
+
+@app.command()
+def land(
+    first_day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="The first day, of 2013.")],
+    last_day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="The last day.")],
+    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+) -> None:
+    """Land days of the sample data, flights and weather of New York's airports, in the raw bucket."""
+    deployment = Deployment(environment, boto3.session.Session())
+    bucket = deployment.outputs("data")["RawBucketName"]
+    rows = flights.land(deployment.client("s3"), bucket, first_day.date(), last_day.date())
+    typer.echo(f"{rows:,} flights landed in {bucket}")
+
+
+@app.command()
+def release(
+    model: Annotated[str, typer.Argument(help="The model's name, as its folder in ml_code/models.")],
+    package: Annotated[str, typer.Argument(help="The model package's ARN; the newest approved one if left out.")] = "",
+    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+) -> None:
+    """Serve an approved model package at the model's endpoint, which is made if there is none yet."""
+    declaration(model)
+    deployment = Deployment(environment, boto3.session.Session())
+    chosen = package or deployment.newest_approved(model)
+    typer.echo(f"releasing {chosen}")
+    deployment.release(model, chosen)
+    typer.echo(f"{deployment.outputs(f'{dashed(model)}-serving')['EndpointName']} serves it")
 
 
 @app.command()
@@ -118,8 +149,6 @@ def empty(
 
 
 def _curated_sample(deployment: Deployment, model: str, count: int) -> pl.DataFrame:
-    if count < 1:
-        raise ValueError("name a CSV file, or a number of curated rows with --sample")
     s3, bucket = deployment.client("s3"), deployment.outputs("data")["CuratedBucketName"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{model}/")
     keys = sorted(

@@ -209,11 +209,12 @@ class Demo:
         if not self.keeps_running:
             return
         where = "" if self.port == DEFAULT_PORT else f" --port {self.port}"
+        aws = ".venv/bin/aws"
         commands = (
-            f'eval "$(.venv/bin/mlops local env{where})"        # then any AWS tool, the AWS CLI for one:',
-            f"aws sagemaker describe-endpoint --endpoint-name {endpoint}",
-            f"aws sagemaker list-pipeline-execution-steps --pipeline-execution-arn {execution}",
-            "aws logs tail /aws/sagemaker/TrainingJobs",
+            f'eval "$(.venv/bin/mlops local env{where})"   # then any AWS tool works, the AWS CLI for one:',
+            f"{aws} sagemaker describe-endpoint --endpoint-name {endpoint}",
+            f"{aws} sagemaker list-pipeline-execution-steps --pipeline-execution-arn {execution}",
+            f"{aws} logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs --query events[].message",
             f".venv/bin/mlops predict {MODEL} --sample 5",
             f".venv/bin/mlops local stop{where}",
         )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError, WaiterError
 
-from mlops_cli.repository import platform_name
+from mlops_cli.repository import environments, platform_name
 
 
 class DeploymentError(Exception):
@@ -49,6 +49,9 @@ class Deployment:
 
     def outputs(self, stack: str) -> dict[str, str]:
         """Return a stack's outputs by name. Raises DeploymentError when it isn't deployed."""
+        known = environments()
+        if self.environment not in known:
+            raise DeploymentError(f"no environment {self.environment!r}: config/platform.yaml has {', '.join(known)}")
         name = self.stack_name(stack)
         try:
             described = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
@@ -58,6 +61,16 @@ class Deployment:
                 f"run `cdk deploy '{self.environment}/*'`"
             ) from error
         return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+
+    def newest_approved(self, model: str) -> str:
+        """Return the ARN of the model's newest approved package. Raises DeploymentError when there is none."""
+        group = self.outputs(f"{dashed(model)}-training")["ModelPackageGroupName"]
+        found = self.client("sagemaker").list_model_packages(
+            ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortBy="CreationTime", SortOrder="Descending"
+        )["ModelPackageSummaryList"]
+        if not found:
+            raise DeploymentError(f"no package of {group} is approved yet")
+        return str(found[0]["ModelPackageArn"])
 
     def release(self, model: str, model_package_arn: str) -> None:
         """Give the model's serving stack an approved package, and wait until its endpoint serves it.

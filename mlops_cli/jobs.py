@@ -40,7 +40,8 @@ def run_pipeline(sagemaker: Any, name: str, parameters: dict[str, str], report: 
         ]
         running = [step["StepName"] for step in steps if step["StepStatus"] in ("Starting", "Executing")]
         finished |= {step["StepName"] for step in steps if step["StepStatus"] == "Succeeded"}
-        report(f"{', '.join(sorted(finished)) or 'nothing'} done; running {', '.join(running) or '...'}")
+        done = [f"{name} done" for name in sorted(finished)]
+        report(", ".join([*done, *(f"{name} runs" for name in running)]) or "starting")
         state = status["PipelineExecutionStatus"]
         if state == "Succeeded":
             return execution

@@ -89,6 +89,8 @@ def status(
 @app.command()
 def env(port: Port = DEFAULT_PORT) -> None:
     """Print the variables that point AWS tools at it, for `eval`."""
+    if process.status(state_dir(port)) is None:
+        typer.echo(f"note: no local AWS is running on port {port}", err=True)
     for name in process.foreign_settings(port):
         typer.echo(f"unset {name}")
     for name, value in process.environment(port).items():

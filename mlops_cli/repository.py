@@ -13,8 +13,17 @@ MODELS = ROOT / "ml_code" / "models"
 
 def platform_name() -> str:
     """Return the platform's name, which prefixes names and tags stacks."""
-    platform = yaml.safe_load((ROOT / "config" / "platform.yaml").read_text(encoding="utf-8"))
-    return str(platform["name"])
+    return str(_platform()["name"])
+
+
+def environments() -> list[str]:
+    """Return the names of the environments."""
+    return list(_platform()["environments"])
+
+
+def _platform() -> dict[str, Any]:
+    declared: dict[str, Any] = yaml.safe_load((ROOT / "config" / "platform.yaml").read_text(encoding="utf-8"))
+    return declared
 
 
 def declaration(model: str) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,34 @@ def read_parquet(s3: Any, uri: str) -> pl.DataFrame:
     if not keys:
         raise FileNotFoundError(f"no Parquet file below {uri}")
     return pl.concat([pl.read_parquet(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys])
+
+
+def read_rows(file: Path, features: Sequence[str]) -> pl.DataFrame:
+    """Read rows to predict from a CSV file with a header, all as text; empty fields are nulls.
+
+    Raises ValueError, with the file and row, for what is no such file: no header, no row, a feature without a column, a
+    row with another number of values than the header.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as text:
+            header, *records = [record for record in csv.reader(text) if record] or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is no CSV file in UTF-8: {error}") from error
+    missing = [name for name in features if name not in header]
+    if missing:
+        raise ValueError(
+            f"{file}: its header misses the features {', '.join(missing)}; it must name {', '.join(features)}"
+        )
+    if not records:
+        raise ValueError(f"{file}: it has a header but no row")
+    for number, record in enumerate(records, 1):
+        if len(record) != len(header):
+            raise ValueError(f"{file}: row {number} has {len(record)} values, its header {len(header)}")
+    columns = zip(*records, strict=True)
+    return pl.DataFrame(
+        {name: [value or None for value in values] for name, values in zip(header, columns, strict=True)},
+        schema=dict.fromkeys(header, pl.String),
+    )
 
 
 def score(

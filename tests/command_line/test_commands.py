@@ -59,6 +59,16 @@ def test_missing_deployment_is_one_clear_message(server: LocalAwsServer) -> None
     assert "Traceback" not in told.stderr
 
 
+def test_unknown_environment_is_named_with_those_that_there_are(server: LocalAwsServer) -> None:
+    told = mlops("predict", "flight_delay", "--sample", "1", "-e", "devv", port=server.port)
+    assert "no environment 'devv': config/platform.yaml has dev, staging, prod" in told.stderr
+
+
+def test_file_and_sample_exclude_each_other(server: LocalAwsServer) -> None:
+    told = mlops("predict", "flight_delay", "README.md", "--sample", "1", port=server.port)
+    assert "either a CSV file, or a number of curated rows" in told.stderr
+
+
 def test_unknown_model_is_named(server: LocalAwsServer) -> None:
     told = mlops("predict", "flight_dely", "--sample", "1", port=server.port)
     assert told.returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,30 @@ def test_answers_that_do_not_match_the_rows_are_refused() -> None:
     frame = pl.DataFrame({"x": [0.1, None], "y": [1, 2]})  # the endpoint leaves out the row without an x
     with pytest.raises(ValueError, match="2 rows with 1 predictions"):
         scoring.invoke_csv(Endpoint(), "e", frame)
+
+
+def test_rows_are_read_as_they_stand_with_empty_fields_as_nulls(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('note,x,y\n"a, b",UA,\nc,1.50,2\n')
+    rows = scoring.read_rows(file, ["y", "x"])
+    assert rows.rows() == [("a, b", "UA", None), ("c", "1.50", "2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "misses the features x, y"),
+        (b"x,z\n1,2\n", "misses the features y"),
+        (b"x,y\n", "has a header but no row"),
+        (b"x,y\n1,2\n1\n", "row 2 has 1 values, its header 2"),
+        (b"x,y\n1,2,3\n", "row 1 has 3 values, its header 2"),
+        (b"x,y\n\xff,1\n", "no CSV file in UTF-8"),
+    ],
+)
+def test_file_that_holds_no_rows_to_predict_is_refused_with_its_name(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"rows\.csv.*{reason}"):
+        scoring.read_rows(file, ["x", "y"])

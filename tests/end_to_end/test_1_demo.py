@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from mlops_cli import flights
@@ -91,13 +92,27 @@ def test_predict_shows_predictions_beside_the_flights(platform: Platform) -> Non
     assert len(told) == 4
 
 
+def test_what_the_demo_prints_to_try_next_works(platform: Platform) -> None:
+    printed = [line.strip() for line in platform.told.splitlines() if line.startswith("  .venv/bin/")]
+    tried = [words for line in printed if (words := line.split())[1:3] != ["local", "stop"]]
+    assert len(tried) == 4
+    for program, *words in tried:
+        assert platform.run([Path(program).name, *words]).stdout.strip()
+
+
+def test_release_of_what_serves_already_changes_nothing(platform: Platform) -> None:
+    before = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert "dev-flight-delay serves it" in platform.run(["mlops", "release", "flight_delay"]).stdout
+    after = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+
+
 def test_predict_names_columns_that_a_file_misses(platform: Platform, tmp_path: Any) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("carrier,origin\nUA,EWR\n")
     refused = platform.run(["mlops", "predict", "flight_delay", str(file)], check=False)
     assert refused.returncode == 1
-    assert "destination" in refused.stderr
-    assert "missing" in refused.stderr
+    assert "misses the features destination" in refused.stderr
 
 
 def test_status_lists_the_endpoint_and_what_is_inert(platform: Platform) -> None:
