@@ -41,7 +41,7 @@ def build(settings: Settings, repository: Repository, **app_options: Any) -> App
 def main() -> int:
     """Synthesize; a broken configuration ends with its findings on stderr, anything else with its traceback."""
     sys.path.insert(0, str(ROOT / "constructs"))
-    from stacks.configuration import ConfigurationError, load
+    from stacks.configuration import ConfigurationError, load, unlisted_models
     from stacks.settings import Repository
 
     repository = Repository(root=ROOT)
@@ -51,6 +51,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"The configuration is broken:\n{error}", file=sys.stderr)
         return 1
+    for name in unlisted_models(repository, settings):
+        print(f"note: the model {name} isn't deployed: config/platform.yaml doesn't list it", file=sys.stderr)
     if importlib.util.find_spec("aws_cdk") is None:
         print(f"{sys.executable} has no CDK: `make install`, then `source .venv/bin/activate`", file=sys.stderr)
         return 1

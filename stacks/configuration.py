@@ -11,7 +11,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from . import yaml_source
-from .model_code import declared_tables
+from .model_code import (
+    declared_features,
+    declared_hyperparameters,
+    declared_label,
+    declared_tables,
+    imported_packages,
+)
 from .settings import EXAMPLES, Environment, EnvironmentSettings, Model, Platform, Repository, Section, Settings
 from .yaml_source import KeyPath, Place, YamlSource, dotted
 
@@ -129,7 +135,51 @@ def _validate_model(repository: Repository, folder: str, source: YamlSource, pro
     if missing:
         place = source.place(("data", "tables"))
         problems.append(f"{place}: {dotted(place.key)}: etl.py reads {', '.join(map(repr, missing))} too; add it")
+    _check_code(repository.models, folder, source, model, problems)
     return model
+
+
+def _check_code(models: Path, folder: str, source: YamlSource, model: Model, problems: list[str]) -> None:
+    """What model.yaml says beside the code has to be what the code says."""
+
+    def report(path: KeyPath, problem: str) -> None:
+        place = source.place(path)
+        problems.append(f"{place}: {dotted(place.key)}{problem}")
+
+    package = models / folder
+    features = declared_features(package / "features.py")
+    if features is not None and model.data.features != features:
+        for index, name in enumerate(model.data.features):
+            if name not in features:
+                report(
+                    ("data", "features", index), f": {name!r} is no feature of features.py{_nearest(name, features)}"
+                )
+        missing = [name for name in features if name not in model.data.features]
+        if missing:
+            report(("data", "features"), f": features.py has {', '.join(map(repr, missing))} too; add it")
+        elif sorted(features) == sorted(model.data.features):
+            report(("data", "features"), " must be in the order of FEATURES in features.py: requests are read by it")
+    label = declared_label(package / "features.py")
+    if label is not None and model.data.label != label:
+        report(("data", "label"), f" must be LABEL of features.py, {label!r}, got {model.data.label!r}")
+    known = declared_hyperparameters(package / "train.py")
+    for name, value in model.training.hyperparameters.items() if known is not None else ():
+        path, types = ("training", "hyperparameters", name), known or {}
+        if name not in types:
+            report(path, f" is no hyperparameter of train.py{_nearest(name, list(types))}; known: {', '.join(types)}")
+        elif type(value).__name__ != types[name] and not (types[name] == "float" and type(value) is int):
+            report(path, f" must be {types[name]}, as in train.py, got {value!r}")
+    siblings = {each.parent.name for each in models.glob("*/model.yaml")} - {folder}
+    for name, file in imported_packages(package).items():
+        if name in siblings:
+            shown = file.relative_to(models.parent.parent).as_posix()
+            problems.append(f"{shown}: imports {name!r}, another model, whose code isn't there when this one runs")
+
+
+def unlisted_models(repository: Repository, settings: Settings) -> list[str]:
+    """The models that have a folder but aren't listed in platform.yaml, so that they aren't deployed."""
+    there = {path.parent.name for path in repository.models.glob("*/model.yaml")}
+    return sorted(there - set(settings.platform.models))
 
 
 def _read(repository: Repository, path: Path) -> YamlSource:

@@ -34,7 +34,8 @@ class ServingStack(Stack):
             "ModelPackageArn",
             type="String",
             default="",
-            allowed_pattern=r"^$|^arn:[^:]+:sagemaker:[^:]+:\d{12}:model-package/.+$",
+            allowed_pattern=rf"^$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{registry.group_name}/\d+$",
+            constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
             description="ARN of the model package to serve; empty for no endpoint",
         )
         percent = model.serving.capture_percent
@@ -54,4 +55,4 @@ class ServingStack(Stack):
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)
-        CfnOutput(self, "EndpointName", value=self.inference.endpoint_name)
+        CfnOutput(self, "EndpointName", value=self.inference.endpoint_name, condition=self.inference.released)

@@ -60,7 +60,7 @@ class YamlSource:
         for path, place in overrides.places.items():
             if path[: len(at)] == at and len(path) > len(at):
                 places[path[len(at) :]] = place
-        return YamlSource(self.file, data, places)
+        return YamlSource(self.file, data, places, readable=self.readable)
 
     def _refuse(self, reason: str, line: int | None = None) -> YamlSource:
         self.problems.append(f"{self.file}:{line}: {reason}" if line else f"{self.file}: {reason}")

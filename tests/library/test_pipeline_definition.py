@@ -218,3 +218,8 @@ def test_the_schema_check_takes_expressions_anywhere() -> None:
 def test_impossible_resources_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidPipelineError):
         JobResources(**wrong)
+
+
+def test_definition_without_steps_is_refused() -> None:
+    with pytest.raises(InvalidPipelineError, match="no steps"):
+        PipelineDefinition(parameters=[], steps=[])
