@@ -64,8 +64,6 @@ class PipelineDefinition:
     def __post_init__(self) -> None:
         """Refuse a definition that SageMaker would refuse."""
         steps = list(walk(self.steps))
-        if not steps:
-            raise InvalidPipelineError("the definition has no steps; give it at least one")
         _check_names([step.name for step in steps], "step")
         _check_names([parameter.name for parameter in self.parameters], "parameter")
         by_name = {step.name: step for step in steps}

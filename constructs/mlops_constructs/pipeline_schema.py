@@ -28,7 +28,7 @@ _OPERATIONS = {
 
 def check(definition: PipelineDefinition) -> None:
     """Raise `InvalidPipelineError` with all findings when a step isn't what SageMaker takes."""
-    findings: list[str] = []
+    findings: list[str] = [] if definition.steps else ["the definition has no steps; give it at least one"]
     for step in walk(definition.steps):
         if isinstance(step, ConditionStep) or step.type not in _OPERATIONS:
             continue

@@ -222,4 +222,4 @@ def test_impossible_resources_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_definition_without_steps_is_refused() -> None:
     with pytest.raises(InvalidPipelineError, match="no steps"):
-        PipelineDefinition(parameters=[], steps=[])
+        pipeline_schema.check(PipelineDefinition(parameters=[], steps=[]))
