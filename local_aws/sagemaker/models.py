@@ -13,7 +13,7 @@ from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
 
 # Machines with disks of their own, for which the API reference of CreateEndpointConfig rules out a KmsKeyId: by EC2's
 # list of instance store volumes the families with a d after the generation, and those that come in no other kind.
-_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5[a-z]*|trn1n?)\.")
+_LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|dl1|g[567]e?|p[56][a-z0-9-]*|trn[12]n?)\.")
 
 
 class Models:
