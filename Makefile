@@ -50,7 +50,7 @@ types: install
 	@echo "mypy"; $(BIN)/mypy
 
 imports: install
-	@echo "import-linter"; PYTHONPATH=.:ml_code/runtime:ml_code/models $(BIN)/lint-imports --no-cache | tail -n +9
+	@echo "import-linter"; PYTHONPATH=.:ml_code/runtime:ml_code/models:ml_code/datasets:ml_code/glue $(BIN)/lint-imports --no-cache | tail -n +9
 
 tests: install
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,1 @@
+"""The jobs of a dataset: prepare what has landed, check it, publish it."""

@@ -1,0 +1,1 @@
+"""How long a flight takes from gate to gate."""
