@@ -1,0 +1,106 @@
+"""The rules of a dataset and of the models that read it, evaluated day by day by Glue Data Quality."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dataset_job.errors import DatasetError
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
+ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say of a day: how many hold, how many there are, and each that doesn't with what was found."""
+
+    day: date
+    passed: int
+    total: int
+    failures: tuple[str, ...]
+    results: tuple[str, ...]
+
+    @property
+    def reason(self) -> str | None:
+        """Why the day must not be published; None when every rule holds."""
+        return (
+            f"{self.total - self.passed} of {self.total} rules: {'; '.join(self.failures)}" if self.failures else None
+        )
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Evaluates rulesets on day partitions of a table, some days at a time.
+
+    `workers` are the Glue workers of one evaluation, `parallel` the evaluations at the same time.
+    """
+
+    glue: Any
+    database: str
+    table: str
+    rulesets: Sequence[str]
+    role: str
+    workers: int = 2
+    parallel: int = 25
+    sleep: Callable[[float], None] = time.sleep
+
+    def evaluate(self, days: Sequence[date]) -> Iterator[Verdict]:
+        """One verdict for each day, in order. Raises DatasetError when an evaluation itself fails."""
+        if not self.rulesets:
+            yield from (Verdict(day, 0, 0, (), ()) for day in days)
+            return
+        with ThreadPoolExecutor(self.parallel) as pool:
+            yield from pool.map(self._evaluate_day, days)
+
+    def _evaluate_day(self, day: date) -> Verdict:
+        run = self.glue.start_data_quality_ruleset_evaluation_run(
+            DataSource={
+                "GlueTable": {
+                    "DatabaseName": self.database,
+                    "TableName": self.table,
+                    "AdditionalOptions": {"catalogPartitionPredicate": f"day = '{day}'"},
+                }
+            },
+            Role=self.role,
+            NumberOfWorkers=self.workers,
+            RulesetNames=list(self.rulesets),
+        )["RunId"]
+        results = self._wait(day, run)
+        return self._verdict(day, results)
+
+    def _wait(self, day: date, run: str) -> list[str]:
+        pause = FIRST_WAIT_SECONDS
+        while True:
+            found = self.glue.get_data_quality_ruleset_evaluation_run(RunId=run)
+            if found["Status"] in ENDED:
+                break
+            self.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
+        if found["Status"] != "SUCCEEDED":
+            raise DatasetError(
+                f"the rules of {day} weren't evaluated, the run {run} ended {found['Status']}: "
+                f"{found.get('ErrorString', 'no reason given')}"
+            )
+        return list(found["ResultIds"])
+
+    def _verdict(self, day: date, results: Sequence[str]) -> Verdict:
+        total, failures = 0, []
+        for result in results:
+            found = self.glue.get_data_quality_result(ResultId=result)
+            for rule in found.get("RuleResults", []):
+                total += 1
+                if rule["Result"] != "PASS":
+                    failures.append(_told(rule, found.get("RulesetName", "")))
+        return Verdict(day, total - len(failures), total, tuple(failures), tuple(results))
+
+
+def _told(rule: Mapping[str, Any], ruleset: str) -> str:
+    text = rule.get("Description") or rule.get("EvaluatedRule") or rule.get("Name", "a rule")
+    metrics = ", ".join(f"{name} = {value:g}" for name, value in rule.get("EvaluatedMetrics", {}).items())
+    message = " ".join(rule.get("EvaluationMessage", "").split())
+    return f"{text} ({ruleset}): {message or metrics or rule['Result']}"

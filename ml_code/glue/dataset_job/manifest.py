@@ -1,0 +1,84 @@
+"""The manifest: the files of all published days, in the form that SageMaker reads as a ManifestFile.
+
+`manifest.json` is the newest; each version also stays under the hash of its content, so that a training can name exactly
+what it learnt from. Source of the form: the SageMaker API reference, S3DataSource, ManifestFile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from dataset_job.catalog import Catalog, DayRecord
+from dataset_job.errors import DatasetError
+from dataset_job.storage import Storage, in_parallel
+
+ATTEMPTS = 20
+VERSION_CHARACTERS = 16
+
+
+class Manifest:
+    """The manifest of a dataset below `s3://<bucket>/<dataset>/`."""
+
+    def __init__(self, s3: Any, storage: Storage, bucket: str, dataset: str) -> None:
+        self._s3 = s3
+        self._storage = storage
+        self._bucket = bucket
+        self._prefix = f"s3://{bucket}/{dataset}/"
+        self._dataset = dataset
+
+    def write(self, catalog: Catalog) -> str:
+        """Bring the manifest to what the catalog says; returns the URI of this version.
+
+        Others may do the same at this moment: whoever finds that the manifest has changed since looks at the catalog
+        again, so that the last one written knows every day.
+        """
+        for _ in range(ATTEMPTS):
+            before, tag = self._read()
+            keys = self._keys(catalog.published(), before)
+            body = json.dumps([{"prefix": self._prefix}, *keys], indent=0).encode()
+            version = f"{self._dataset}/manifests/{hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]}.json"
+            self._s3.put_object(Bucket=self._bucket, Key=version, Body=body, ContentType="application/json")
+            if self._replace(body, tag):
+                return f"s3://{self._bucket}/{version}"
+        raise DatasetError(f"{self._prefix}manifest.json was changed by others {ATTEMPTS} times while it was written")
+
+    def _read(self) -> tuple[list[str], str | None]:
+        try:
+            found = self._s3.get_object(Bucket=self._bucket, Key=f"{self._dataset}/manifest.json")
+        except self._s3.exceptions.NoSuchKey:
+            return [], None
+        return [key for key in json.loads(found["Body"].read())[1:] if isinstance(key, str)], found["ETag"]
+
+    def _keys(self, published: Mapping[date, DayRecord], before: list[str]) -> list[str]:
+        known: dict[str, list[str]] = {}
+        for key in before:
+            known.setdefault(key.rpartition("/")[0], []).append(key)
+
+        def of(record: DayRecord) -> list[str]:
+            folder = record.location.removeprefix(self._prefix).strip("/")
+            if folder not in known:
+                return [f"{folder}/{each.key}" for each in self._storage.list(record.location)]
+            return known[folder]
+
+        found = in_parallel(of, [published[day] for day in sorted(published)])
+        return [key for keys in found for key in sorted(keys)]
+
+    def _replace(self, body: bytes, tag: str | None) -> bool:
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=f"{self._dataset}/manifest.json",
+                Body=body,
+                ContentType="application/json",
+                **condition,
+            )
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+                return False
+            raise
+        return True
