@@ -28,9 +28,9 @@ class Verdict:
     @property
     def reason(self) -> str | None:
         """Why the day must not be published; None when every rule holds."""
-        return (
-            f"{self.total - self.passed} of {self.total} rules: {'; '.join(self.failures)}" if self.failures else None
-        )
+        if not self.failures:
+            return None
+        return f"{len(self.failures)} of {self.total} rules fail: {'; '.join(self.failures)}"
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ class RawTable:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Raw tables, the columns of the prepared one without its partition key `day`, and how many bad rows a day may have.
+    """Raw tables, and the columns of the prepared one without its partition key `day`.
 
-    `maximum_percent` is a share of a day's rows in any of its raw tables.
+    `maximum_percent` is how many of a day's rows may be bad, in any of its raw tables.
     """
 
     name: str

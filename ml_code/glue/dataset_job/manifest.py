@@ -1,7 +1,7 @@
 """The manifest: the files of all published days, in the form that SageMaker reads as a ManifestFile.
 
-`manifest.json` is the newest; each version also stays under the hash of its content, so that a training can name exactly
-what it learnt from. Source of the form: the SageMaker API reference, S3DataSource, ManifestFile.
+`manifest.json` is the newest; each version also stays under the hash of its content, so that a training can name
+exactly what it learnt from. Source of the form: the SageMaker API reference, S3DataSource, ManifestFile.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Prepares days of a dataset into `<curated>/load=<load>/day=.../`, bad rows into `<quarantine>/day=.../load=<load>/`.
+    """Prepares days of a dataset below `<curated>/load=<load>/day=.../`.
 
-    The URIs have no slash at their end.
+    Bad rows go below `<quarantine>/day=.../load=<load>/`. The URIs have no slash at their end.
     """
 
     spark: SparkSession
@@ -157,7 +157,7 @@ class Preparation:
 
     def _write(self, prepared: DataFrame, files_a_day: int) -> None:
         wanted = {column.name: column.type for column in self.dataset.columns} | {DAY: "date"}
-        given = {name: kind for name, kind in prepared.dtypes}
+        given = dict(prepared.dtypes)
         wrong = [f"{name} is missing" for name in wanted if name not in given]
         wrong += [f"{name} isn't declared" for name in given if name not in wanted]
         wrong += [f"{name} is {given[name]}, declared is {kind}" for name, kind in wanted.items()

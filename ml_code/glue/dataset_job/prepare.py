@@ -191,7 +191,7 @@ def reason_of(error: Exception) -> str:
 def main(argv: Sequence[str]) -> None:
     """Run the job; an error is raised with its cause alone, since Glue shows the last line of the traceback."""
     import boto3
-    from py4j.protocol import Py4JJavaError
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
     values = parse(argv, "dataset", "declaration", "raw", "curated", "quarantine", "database", "version")

@@ -58,9 +58,8 @@ class PublishJob:
 
     def _hold(self, record: DayRecord, reason: str) -> None:
         if self._still_mine([record]):
-            self._catalog.stage(
-                [replace(record, facts=record.facts | {"state": HELD, "reason": reason, "held": now()})]
-            )
+            facts = {**record.facts, "state": HELD, "reason": reason, "held": now()}
+            self._catalog.stage([replace(record, facts=facts)])
 
     def _publish(self, passed: Sequence[DayRecord]) -> None:
         records = self._still_mine(passed)
@@ -110,14 +109,12 @@ class PublishJob:
         )
         if answer.get("FailedEntryCount"):
             entry = answer["Entries"][0]
-            raise DatasetError(
-                f"the event {kind!r} wasn't taken: {entry.get('ErrorCode')}: {entry.get('ErrorMessage')}"
-            )
+            raise DatasetError(f"the event {kind!r} wasn't taken: {entry['ErrorCode']}: {entry['ErrorMessage']}")
 
 
 def _with_verdict(record: DayRecord, verdict: Verdict) -> DayRecord:
     found = {"rules": f"{verdict.passed}/{verdict.total}", "results": ",".join(verdict.results)}
-    return replace(record, facts=record.facts | found)
+    return replace(record, facts={**record.facts, **found})
 
 
 def _published(record: DayRecord) -> DayRecord:

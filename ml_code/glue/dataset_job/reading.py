@@ -56,8 +56,8 @@ def without_duplicates(rows: DataFrame, key: Sequence[str]) -> DataFrame:
 def bad_rows(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> DataFrame:
     """The rows that `read` and `without_duplicates` leave out.
 
-    Columns: `source_table`, `file`, `reason` and `row` (the line as it came), all text, `day` (date, of the folder; null
-    in a table that isn't cut by day), and for each file's day `landed`, its number of rows in all.
+    Columns: `source_table`, `file`, `reason` and `row` (the line as it came), all text, `day` (date, of the folder;
+    null in a table that isn't cut by day), and `landed`, the number of rows of that day in all.
     """
     frames = [_lines(spark, table, header, uris) for header, uris in _by_header(files)]
     lines = _union(frames)
@@ -103,7 +103,7 @@ def _with_day(spark: SparkSession, rows: DataFrame, table: RawTable, file: Spark
 @contextmanager
 def _lenient(spark: SparkSession) -> Iterator[None]:
     """Within, expressions are analyzed that give null instead of an error."""
-    before = spark.conf.get("spark.sql.ansi.enabled")
+    before = spark.conf.get("spark.sql.ansi.enabled") or "true"
     spark.conf.set("spark.sql.ansi.enabled", "false")
     try:
         yield
@@ -139,10 +139,9 @@ def _lines(spark: SparkSession, table: RawTable, header: Sequence[str], uris: Se
 
 def _with_reasons(lines: DataFrame, table: RawTable) -> DataFrame:
     """Each line with the first thing that is wrong with it, in words."""
-    text = F.concat_ws("", *[name for name in _names(table) if name in _texts(table)] or [F.lit("")])
     cases: list[tuple[SparkColumn, SparkColumn]] = [
         (F.col("_malformed").isNotNull(), F.lit("the row has too many or too few values")),
-        (F.col(LINE).contains(NOT_UTF_8) | text.contains(NOT_UTF_8), F.lit("the row isn't UTF-8 text")),
+        (F.col(LINE).contains(NOT_UTF_8), F.lit("the row isn't UTF-8 text")),
     ]
     for column in table.columns:
         written = F.col(f"_strings.{column.name}")
@@ -204,10 +203,6 @@ def _union(frames: Sequence[DataFrame]) -> DataFrame:
 
 def _names(table: RawTable) -> list[str]:
     return [column.name for column in table.columns]
-
-
-def _texts(table: RawTable) -> set[str]:
-    return {column.name for column in table.columns if _is_text(column)}
 
 
 def _is_text(column: Column) -> bool:
