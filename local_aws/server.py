@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws import moto_fit
+from local_aws.athena import AthenaService
 from local_aws.cloudformation import CloudFormationService
 from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
@@ -58,7 +59,7 @@ class LocalAwsServer:
         self._cloudformation = CloudFormationService(self.context)
         self._sagemaker = SageMakerService(self.context)
         self._glue = GlueService(self.context)
-        self._services = (self._cloudformation, self._sagemaker, self._glue)
+        self._services = (self._cloudformation, self._sagemaker, self._glue, AthenaService())
         self._gateway = Gateway(self._services, self.status)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from local_aws.cloudformation.providers import budgets, ecr, events, glue, iam, keys, logs, s3, sagemaker, sns, ssm
+from local_aws.cloudformation.providers import (
+    athena,
+    budgets,
+    ecr,
+    events,
+    glue,
+    iam,
+    keys,
+    logs,
+    s3,
+    sagemaker,
+    scheduler,
+    sns,
+    ssm,
+)
 from local_aws.cloudformation.providers.api_resource import ApiResource
 from local_aws.cloudformation.providers.provider import Provider
 
@@ -23,8 +37,16 @@ _TABLES: tuple[ApiResource, ...] = (
     sns.TOPIC,
     sns.SUBSCRIPTION,
     glue.DATABASE,
+    glue.TABLE,
     glue.JOB,
+    glue.WORKFLOW,
+    glue.TRIGGER,
+    glue.DATA_QUALITY_RULESET,
     glue.SECURITY_CONFIGURATION,
+    athena.WORK_GROUP,
+    athena.NAMED_QUERY,
+    scheduler.SCHEDULE,
+    scheduler.SCHEDULE_GROUP,
     sagemaker.MODEL_PACKAGE_GROUP,
     sagemaker.PIPELINE,
     sagemaker.MODEL,

@@ -112,7 +112,9 @@ def is_gone(error: ClientError) -> bool:
     details = error.response["Error"]
     if _GONE.search(details.get("Code", "")):
         return True
-    return "Validation" in details.get("Code", "") and bool(_GONE_MESSAGE.search(details.get("Message", "")))
+    if "Validation" not in details.get("Code", "") and details.get("Code") != "InvalidRequestException":
+        return False
+    return bool(_GONE_MESSAGE.search(details.get("Message", "")))
 
 
 def reason_of(error: Exception, service_hint: str = "") -> str:

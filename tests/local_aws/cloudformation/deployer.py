@@ -85,3 +85,20 @@ class Deployer:
         with contextlib.suppress(WaiterError):  # the test looks at the status
             self.cloudformation.get_waiter(waiter).wait(StackName=name or self.name, WaiterConfig=_WAIT)
         return self.describe(name)
+
+
+def resource(kind: str, properties: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    """Return the declaration of a resource of the type `AWS::<kind>`."""
+    return {"Type": f"AWS::{kind}", "Properties": properties, **extra}
+
+
+def deployed(stack: Deployer, kind: str, properties: dict[str, Any]) -> str:
+    """Create or update a stack of one resource and return its physical id."""
+    status = stack.deploy({"It": resource(kind, properties)})["StackStatus"]
+    assert status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), stack.reasons()
+    return stack.physical_id("It")
+
+
+def tags(**values: str) -> list[dict[str, str]]:
+    """Return tags as most resource types write them."""
+    return [{"Key": key, "Value": value} for key, value in values.items()]

@@ -10,21 +10,10 @@ from botocore.exceptions import ClientError
 
 from local_aws.cloudformation.providers.catalog import INERT_TYPES, PROVIDERS
 from local_aws.cloudformation.schemas import resource_schema
-from tests.local_aws.cloudformation.deployer import Deployer
+from tests.local_aws.cloudformation.deployer import Deployer, deployed, resource, tags
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 GLUE_KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
-
-
-def resource(kind: str, properties: dict[str, Any], **extra: Any) -> dict[str, Any]:
-    return {"Type": f"AWS::{kind}", "Properties": properties, **extra}
-
-
-def deployed(stack: Deployer, kind: str, properties: dict[str, Any]) -> str:
-    """Create or update a stack of one resource and return its physical id."""
-    status = stack.deploy({"It": resource(kind, properties)})["StackStatus"]
-    assert status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), stack.reasons()
-    return stack.physical_id("It")
 
 
 def policy(action: str) -> dict[str, Any]:
@@ -35,10 +24,6 @@ def policy(action: str) -> dict[str, Any]:
 def trust(service: str) -> dict[str, Any]:
     statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def tags(**values: str) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in values.items()]
 
 
 def test_every_provided_type_is_one_of_the_registry() -> None:

@@ -1,0 +1,145 @@
+"""Glue's tables, workflows, triggers, rulesets and jobs as CloudFormation deploys them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local_aws.cloudformation.deployer import Deployer, deployed, resource
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
+DAY = [{"Name": "day", "Type": "date"}]
+
+
+@pytest.fixture
+def database(stack: Deployer) -> str:
+    name = stack.name.replace("-", "_")
+    stack.client("glue").create_database(DatabaseInput={"Name": name})
+    return name
+
+
+def table(database: str, name: str = "flights", **changes: Any) -> dict[str, Any]:
+    storage = {
+        "Columns": [{"Name": "carrier", "Type": "string"}],
+        "Location": "s3://lake/flights/",
+        "SerdeInfo": {"SerializationLibrary": "parquet", "Parameters": {"skip.header.line.count": 1}},
+    }
+    described = {
+        "Name": name,
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": DAY,
+        "Parameters": {"projection.enabled": True},
+        "StorageDescriptor": storage,
+        **changes,
+    }
+    return {"CatalogId": ACCOUNT, "DatabaseName": database, "TableInput": described}
+
+
+def workflow(**properties: Any) -> dict[str, Any]:
+    return {"Name": "dev-flights", **properties}
+
+
+def test_table_is_described_as_declared(stack: Deployer, database: str) -> None:
+    name = deployed(stack, "Glue::Table", table(database))
+    found = stack.client("glue").get_table(DatabaseName=database, Name=name)["Table"]
+    assert name == "flights"
+    assert found["PartitionKeys"] == DAY
+    assert found["Parameters"] == {"projection.enabled": "true"}
+    assert found["StorageDescriptor"]["Columns"] == [{"Name": "carrier", "Type": "string"}]
+    assert found["StorageDescriptor"]["SerdeInfo"]["Parameters"] == {"skip.header.line.count": "1"}
+
+
+def test_table_keeps_its_partitions_when_its_columns_change(stack: Deployer, database: str) -> None:
+    glue = stack.client("glue")
+    deployed(stack, "Glue::Table", table(database))
+    partition = {"Values": ["2013-07-04"], "StorageDescriptor": {"Location": "s3://lake/flights/load=1/"}}
+    glue.create_partition(DatabaseName=database, TableName="flights", PartitionInput=partition)
+    columns = {"Columns": [{"Name": "carrier", "Type": "string"}, {"Name": "delay", "Type": "double"}]}
+    deployed(stack, "Glue::Table", table(database, StorageDescriptor=columns))
+    found = glue.get_table(DatabaseName=database, Name="flights")["Table"]
+    assert [column["Name"] for column in found["StorageDescriptor"]["Columns"]] == ["carrier", "delay"]
+    assert [each["Values"] for each in glue.get_partitions(DatabaseName=database, TableName="flights")["Partitions"]]
+
+
+def test_renamed_table_replaces_the_old_one(stack: Deployer, database: str) -> None:
+    glue = stack.client("glue")
+    deployed(stack, "Glue::Table", table(database))
+    assert deployed(stack, "Glue::Table", table(database, "landed")) == "landed"
+    assert [found["Name"] for found in glue.get_tables(DatabaseName=database)["TableList"]] == ["landed"]
+    glue.delete_table(DatabaseName=database, Name="landed")
+    assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_workflow_follows_its_settings(stack: Deployer) -> None:
+    glue = stack.client("glue")
+    given = workflow(Description="one", DefaultRunProperties={"Redo": "changed"}, MaxConcurrentRuns=10)
+    name = deployed(stack, "Glue::Workflow", {**given, "Tags": {"team": "data"}})
+    found = glue.get_workflow(Name=name)["Workflow"]
+    assert (found["MaxConcurrentRuns"], found["DefaultRunProperties"]) == (10, {"Redo": "changed"})
+    changed = workflow(Description="two", DefaultRunProperties={"Redo": "all"}, MaxConcurrentRuns=5)
+    assert deployed(stack, "Glue::Workflow", {**changed, "Tags": {"team": "ml"}}) == name == "dev-flights"
+    found = glue.get_workflow(Name=name)["Workflow"]
+    assert (found["Description"], found["MaxConcurrentRuns"]) == ("two", 5)
+    assert glue.get_tags(ResourceArn=f"arn:aws:glue:us-east-1:{ACCOUNT}:workflow/{name}")["Tags"] == {"team": "ml"}
+    stack.destroy()
+    with pytest.raises(ClientError, match="EntityNotFound"):
+        glue.get_workflow(Name=name)
+
+
+def event_trigger(**changes: Any) -> dict[str, Any]:
+    return resource(
+        "Glue::Trigger",
+        {
+            "Name": "dev-flights-landed",
+            "Type": "EVENT",
+            "WorkflowName": {"Ref": "Workflow"},
+            "EventBatchingCondition": {"BatchSize": 100, "BatchWindow": 300},
+            "Actions": [{"JobName": {"Ref": "Job"}}],
+            **changes,
+        },
+    )
+
+
+def conditional_trigger(state: str = "SUCCEEDED", **changes: Any) -> dict[str, Any]:
+    condition = {"LogicalOperator": "EQUALS", "JobName": {"Ref": "Job"}, "State": state}
+    return resource(
+        "Glue::Trigger",
+        {
+            "Type": "CONDITIONAL",
+            "WorkflowName": {"Ref": "Workflow"},
+            "StartOnCreation": True,
+            "Predicate": {"Logical": "AND", "Conditions": [condition]},
+            "Actions": [{"JobName": {"Ref": "Job"}, "Timeout": 60}],
+            **changes,
+        },
+    )
+
+
+def with_job(**resources: Any) -> dict[str, Any]:
+    command = {"Name": "glueetl", "ScriptLocation": "s3://b/one.py"}
+    job = resource("Glue::Job", {"Role": ROLE, "Command": command})
+    return {"Workflow": resource("Glue::Workflow", workflow()), "Job": job, **resources}
+
+
+def test_triggers_of_a_workflow_are_created_as_declared(stack: Deployer) -> None:
+    glue = stack.client("glue")
+    status = stack.deploy(with_job(Landed=event_trigger(), Prepared=conditional_trigger()))["StackStatus"]
+    assert status == "CREATE_COMPLETE", stack.reasons()
+    landed = glue.get_trigger(Name=stack.physical_id("Landed"))["Trigger"]
+    assert landed["EventBatchingCondition"] == {"BatchSize": 100, "BatchWindow": 300}
+    assert landed["WorkflowName"] == "dev-flights"
+    prepared = glue.get_trigger(Name=stack.physical_id("Prepared"))["Trigger"]
+    assert prepared["State"] == "ACTIVATED"
+    assert prepared["Predicate"]["Conditions"][0]["State"] == "SUCCEEDED"
+    assert prepared["Actions"] == [{"JobName": stack.physical_id("Job"), "Timeout": 60}]
+    assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
+    assert not [name for name in glue.list_triggers()["TriggerNames"] if name.startswith("dev-flights")]
+
+
+def test_trigger_on_a_schedule_is_refused_since_nothing_would_start_it(stack: Deployer) -> None:
+    properties = {"Type": "SCHEDULED", "Schedule": "cron(0 6 * * ? *)", "Actions": [{"JobName": "any"}]}
+    assert stack.deploy({"It": resource("Glue::Trigger", properties)})["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "AWS::Scheduler::Schedule" in stack.reasons()
