@@ -57,6 +57,39 @@ def put_service_event(
             rule.send_to_targets(event)
 
 
+def keep_glue_job_properties() -> None:
+    """Let Glue jobs keep the properties that moto's jobs don't have, from CreateJob and UpdateJob on to GetJob."""
+    from moto.glue.models import FakeJob
+    from moto.glue.responses import GlueResponse
+
+    if hasattr(FakeJob, "properties_beside_moto"):
+        return
+    create_by_moto, describe_by_moto = GlueResponse.create_job, FakeJob.as_dict
+
+    def create_job(response: Any) -> Any:
+        answer = create_by_moto(response)
+        job = response.glue_backend.jobs[response.parameters["Name"]]
+        job.properties_beside_moto = _beside_moto(response.parameters)
+        return answer
+
+    def as_dict(job: Any) -> dict[str, Any]:
+        return {**describe_by_moto(job), **job.properties_beside_moto}
+
+    FakeJob.properties_beside_moto = {}
+    GlueResponse.create_job, FakeJob.as_dict = create_job, as_dict
+
+
+def _beside_moto(definition: Mapping[str, Any]) -> dict[str, Any]:
+    known = _glue_job_parameters()
+    return {member: value for member, value in definition.items() if xform_name(member) not in known}
+
+
+def _glue_job_parameters() -> frozenset[str]:
+    from moto.glue.models import FakeJob
+
+    return frozenset(inspect.signature(FakeJob.__init__).parameters.keys() - {"self", "backend"})
+
+
 def update_glue_job(account: str, region: str, name: str, update: Mapping[str, Any]) -> bool:
     """Give a Glue job a new definition, as UpdateJob does it: moto has no such operation. False if there is no job."""
     from moto.glue.models import FakeJob, glue_backends
@@ -65,13 +98,10 @@ def update_glue_job(account: str, region: str, name: str, update: Mapping[str, A
     job = backend.jobs.get(name)
     if job is None:
         return False
-    parameters = inspect.signature(FakeJob.__init__).parameters.keys() - {"self", "name", "tags", "backend"}
     given = {xform_name(member): value for member, value in update.items()}
-    unknown = given.keys() - parameters
-    if unknown:
-        raise ValueError(f"moto's Glue jobs have no {', '.join(sorted(unknown))}")
-    values = {parameter: given.get(parameter) for parameter in parameters}
+    values = {parameter: given.get(parameter) for parameter in _glue_job_parameters() - {"name", "tags"}}
     changed = FakeJob(name=name, tags=None, backend=backend, **values)
+    changed.properties_beside_moto = _beside_moto(update)
     changed.created_on = job.created_on
     backend.jobs[name] = changed
     return True

@@ -143,3 +143,22 @@ def test_trigger_on_a_schedule_is_refused_since_nothing_would_start_it(stack: De
     properties = {"Type": "SCHEDULED", "Schedule": "cron(0 6 * * ? *)", "Actions": [{"JobName": "any"}]}
     assert stack.deploy({"It": resource("Glue::Trigger", properties)})["StackStatus"] == "ROLLBACK_COMPLETE"
     assert "AWS::Scheduler::Schedule" in stack.reasons()
+
+
+def test_newer_properties_of_a_job_survive_its_update(stack: Deployer) -> None:
+    def job(**properties: Any) -> dict[str, Any]:
+        command = {"Name": "glueetl", "ScriptLocation": "s3://b/one.py"}
+        return {"Role": ROLE, "Command": command, "ExecutionClass": "STANDARD", "MaxRetries": 1, **properties}
+
+    def found(*names: str) -> list[Any]:
+        described = stack.client("glue").get_job(JobName=name)["Job"]
+        return [described.get(each) for each in names]
+
+    notice = {"NotifyDelayAfter": 10}
+    first = job(JobRunQueuingEnabled=True, NotificationProperty=notice, MaintenanceWindow="Sun:14")
+    name = deployed(stack, "Glue::Job", first)
+    assert found("JobRunQueuingEnabled", "MaintenanceWindow", "NotificationProperty") == [True, "Sun:14", notice]
+    again = job(JobRunQueuingEnabled=True, JobMode="SCRIPT", MaxRetries=2, ExecutionClass="FLEX")
+    assert deployed(stack, "Glue::Job", again) == name
+    assert found("JobRunQueuingEnabled", "MaintenanceWindow", "JobMode") == [True, None, "SCRIPT"]
+    assert found("MaxRetries", "ExecutionClass") == [2, "FLEX"]
