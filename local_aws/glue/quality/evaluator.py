@@ -1,0 +1,288 @@
+"""The Spark process that measures data sets: `python evaluator.py <folder> <idle seconds>`.
+
+It takes plans `<n>.plan.json` from the folder in order and answers each by `<n>.measured.json`; after the given time
+without a plan it ends. It runs in the interpreter of Glue jobs, so it needs nothing but pyspark.
+
+A plan is a list of tables: `runs` (run -> indices of units), `units` (folder and values of the partition keys), `keys`
+(name and type of the partition keys), `format` (parquet, or csv with `csv`: its options and columns), `measures`
+(id -> measure) and `references` (alias -> table without runs and measures). Runs of one table are measured together:
+one pass for all aggregates, one for each set of columns whose groups are counted, one for each reference. An answer
+gives for each run its `columns`, the `values` of its measures and the `errors` of those that it has none for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+Table = dict[str, Any]
+Measures = dict[str, dict[str, Any]]
+RUN, UNIT = "dq_run", "dq_unit"
+POLL_SECONDS = 0.02
+_KINDS: dict[str, tuple[type[T.DataType], ...]] = {
+    "any": (T.DataType,),
+    "number": (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.FloatType, T.DoubleType, T.DecimalType),
+    "string": (T.StringType,),
+}
+
+
+class MeasureError(Exception):
+    """A measure that a data set can't have; the message is for its owner."""
+
+
+def main(folder: Path, idle_seconds: float) -> None:
+    """Answer plans until none has come for the given time."""
+    spark = SparkSession.builder.getOrCreate()
+    number, waited_since = 0, time.monotonic()
+    while time.monotonic() - waited_since < idle_seconds:
+        plan = folder / f"{number}.plan.json"
+        if not plan.is_file():
+            time.sleep(POLL_SECONDS)
+            continue
+        answer = folder / f"{number}.measured.json"
+        unfinished = answer.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(measure_tables(spark, json.loads(plan.read_text()))))
+        unfinished.rename(answer)
+        number, waited_since = number + 1, time.monotonic()
+    spark.stop()
+
+
+def measure_tables(spark: SparkSession, tables: list[Table]) -> dict[str, Any]:
+    """Return what was measured of every run of a plan."""
+    return {run: measured for table in tables for run, measured in _measure_table(spark, table)}
+
+
+def _measure_table(spark: SparkSession, table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    for runs in _runs_by_schema(spark, table):
+        frame = _read(spark, table, runs)
+        columns = {field.name: field.dataType for field in frame.schema if field.name != RUN}
+        errors: dict[str, str] = {}
+        sound: Measures = {}
+        for key, measure in table["measures"].items():
+            try:
+                _check(frame, columns, measure)
+                sound[key] = measure
+            except MeasureError as error:
+                errors[key] = str(error)
+        values: dict[str, dict[str, Any]] = {run: {} for run in runs}
+        steps = _steps(spark, frame, table, sound)
+        with ThreadPoolExecutor(4) as pool:
+            for keys, found in pool.map(lambda step: step(), steps):
+                if isinstance(found, str):
+                    errors |= dict.fromkeys(keys, found)
+                    continue
+                for run in runs:
+                    row = found.get(run, {})
+                    values[run] |= {key: row.get(key, _nothing(sound[key])) for key in keys}
+        types = {name: kind.simpleString() for name, kind in columns.items()}
+        for run in runs:
+            yield run, {"columns": types, "values": values[run], "errors": errors}
+
+
+Found = dict[str, dict[str, Any]]
+Step = Callable[[], tuple[list[str], Found | str]]
+
+
+def _steps(spark: SparkSession, frame: DataFrame, table: Table, measures: Measures) -> list[Step]:
+    """Return the passes over a table; each answers with the values by run and measure, or why there are none."""
+    steps: list[Step] = []
+    aggregates = {key: measure for key, measure in measures.items() if measure["kind"] == "aggregate"}
+    if aggregates:
+        steps.append(partial(_guarded, list(aggregates), partial(_aggregates, frame, aggregates)))
+    for key, measure in measures.items():
+        if measure["kind"] == "groups":
+            steps.append(partial(_guarded, [key], partial(_groups, frame, key, measure)))
+        if measure["kind"] == "reference":
+            other = table["references"].get(measure["alias"])
+            steps.append(partial(_guarded, [key], partial(_reference, spark, frame, other, key, measure)))
+    return steps
+
+
+def _guarded(keys: list[str], step: Callable[[], Found]) -> tuple[list[str], Found | str]:
+    try:
+        return keys, step()
+    except MeasureError as error:
+        return keys, str(error)
+    except Exception as error:
+        print(f"a pass failed: {error}", file=sys.stderr)
+        return keys, f"Exception thrown while evaluating rule: {_first_line(error)}"
+
+
+def _check(frame: DataFrame, columns: dict[str, T.DataType], measure: dict[str, Any]) -> None:
+    by_name = {name.lower(): kind for name, kind in columns.items()}
+    for column in measure["columns"]:
+        if column.lower() not in by_name:
+            raise MeasureError(f"Input data does not include column {column}!")
+        found = by_name[column.lower()]
+        wanted = _KINDS[measure["column_kind"]]
+        if not isinstance(found, wanted):
+            expected = "a type of numbers" if measure["column_kind"] == "number" else "StringType"
+            actual = type(found).__name__
+            raise MeasureError(f"Expected type of column {column} to be {expected}, but found {actual} instead!")
+    if measure["where"] is not None:
+        try:
+            frame.where(measure["where"])
+        except Exception as error:
+            raise MeasureError(f"The provided where clause is invalid: {_first_line(error)}") from error
+    if measure["kind"] == "aggregate":
+        try:
+            frame.select(_aggregate(measure))
+        except Exception as error:
+            raise MeasureError(f"Exception thrown while evaluating rule: {_first_line(error)}") from error
+
+
+def _aggregates(frame: DataFrame, measures: Measures) -> Found:
+    values = [_aggregate(measure).alias(key) for key, measure in measures.items()]
+    return {row[RUN]: row.asDict() for row in frame.groupBy(RUN).agg(*values).collect()}
+
+
+def _aggregate(measure: dict[str, Any]) -> Column:
+    where = f" FILTER (WHERE ({measure['where']}))" if measure["where"] is not None else ""
+    return F.expr(measure["sql"] + where)
+
+
+def _groups(frame: DataFrame, key: str, measure: dict[str, Any]) -> Found:
+    names = [_quoted(column) for column in measure["columns"]]
+    rows = frame.where(measure["where"]) if measure["where"] is not None else frame
+    sizes = (
+        rows.where(" OR ".join(f"{name} IS NOT NULL" for name in names))
+        .groupBy(RUN, *(F.col(name) for name in names))
+        .agg(F.count(F.lit(1)).alias("dq_size"))
+    )
+    counts = sizes.groupBy(RUN).agg(
+        F.sum("dq_size").alias("rows"), F.count(F.lit(1)).alias("groups"), F.expr("count_if(dq_size = 1) AS single")
+    )
+    parts = ("rows", "groups", "single")
+    return {row[RUN]: {key: {part: row[part] for part in parts}} for row in counts.collect()}
+
+
+def _reference(spark: SparkSession, frame: DataFrame, other: Table | None, key: str, measure: dict[str, Any]) -> Found:
+    if other is None:
+        raise MeasureError(f"{measure['alias']} not found in additional sources")
+    reference = _read(spark, {**other, "runs": {"": list(range(len(other["units"])))}}, [""])
+    existing = {name.lower() for name in reference.columns}
+    for column in measure["other_columns"]:
+        if column.lower() not in existing:
+            raise MeasureError(f"Input data does not include column {measure['alias']}.{column}!")
+    marks = [f"dq_other_{index}" for index in range(len(measure["other_columns"]))]
+    others = reference.select(
+        *(F.col(_quoted(column)).alias(mark) for column, mark in zip(measure["other_columns"], marks, strict=True))
+    ).distinct()
+    same = [frame[_quoted(column)] == others[mark] for column, mark in zip(measure["columns"], marks, strict=True)]
+    joined = frame.join(others, same, "left")
+    counts = joined.groupBy(RUN).agg(F.count(F.lit(1)).alias("rows"), F.count(F.col(marks[0])).alias("found"))
+    return {row[RUN]: {key: {"rows": row["rows"], "found": row["found"]}} for row in counts.collect()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _nothing(measure: dict[str, Any]) -> Any:
+    """Return the value of a measure of no rows."""
+    empty = {"groups": {"rows": 0, "groups": 0, "single": 0}, "reference": {"rows": 0, "found": 0}}
+    return empty.get(measure["kind"], measure["empty"])
+
+
+def _runs_by_schema(spark: SparkSession, table: Table) -> list[list[str]]:
+    """Split the runs by the schemas of their files: a column may have changed its type from day to day."""
+    if table["format"] == "csv":
+        return [list(table["runs"])]
+    schemas = [_parquet_schemas(spark, Path(unit["folder"])) for unit in table["units"]]
+    sorted_runs: dict[frozenset[str], list[str]] = {}
+    for run, units in table["runs"].items():
+        sorted_runs.setdefault(frozenset().union(*(schemas[unit] for unit in units)), []).append(run)
+    return list(sorted_runs.values())
+
+
+def _parquet_schemas(spark: SparkSession, folder: Path) -> frozenset[str]:
+    jvm: Any = spark._jvm
+    configuration = spark._jsc.hadoopConfiguration()
+    schemas = set()
+    for file in folder.iterdir():
+        path = jvm.org.apache.hadoop.fs.Path(str(file))
+        source = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, configuration)
+        reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(source)
+        try:
+            schemas.add(reader.getFooter().getFileMetaData().getSchema().toString())
+        finally:
+            reader.close()
+    return frozenset(schemas)
+
+
+def _read(spark: SparkSession, table: Table, runs: list[str]) -> DataFrame:
+    """Return the rows of the runs' units with the partition keys and the run that they belong to."""
+    pairs = [(unit, run) for run in runs for unit in table["runs"][run]]
+    units = sorted({unit for unit, _ in pairs})
+    folders = [table["units"][unit]["folder"] for unit in units]
+    filled = [folder for folder in folders if any(Path(folder).iterdir())]
+    rows = _read_csv(spark, table, filled) if table["format"] == "csv" else _read_parquet(spark, table, filled)
+    keys = table["keys"]
+    names = {key.lower() for key, _ in keys}
+    rows = rows.select(*(F.col(_quoted(column)) for column in rows.columns if column.lower() not in names))
+    lines = [
+        ", ".join([str(unit), _literal(run), *(_key(value, kind) for value, (_, kind) in _values(table, unit))])
+        for unit, run in pairs
+    ]
+    header = ", ".join([UNIT, RUN, *(_quoted(key) for key, _ in keys)])
+    owners = spark.sql(f"SELECT * FROM VALUES {', '.join(f'({line})' for line in lines)} AS owners({header})")  # noqa: S608
+    return rows.join(F.broadcast(owners), UNIT).drop(UNIT)
+
+
+def _values(table: Table, unit: int) -> Iterator[tuple[str, tuple[str, str]]]:
+    return zip(table["units"][unit]["values"], table["keys"], strict=True)
+
+
+def _read_parquet(spark: SparkSession, table: Table, folders: list[str]) -> DataFrame:
+    if not folders:
+        return _no_rows(spark, table)
+    reader = spark.read.option("basePath", str(Path(folders[0]).parent)).option("mergeSchema", True)
+    return reader.parquet(*folders)
+
+
+def _read_csv(spark: SparkSession, table: Table, folders: list[str]) -> DataFrame:
+    if not folders:
+        return _no_rows(spark, table)
+    columns = table["columns"]
+    texts = T.StructType([T.StructField(name, T.StringType()) for name, _ in columns])
+    reader = spark.read.schema(texts.add(UNIT, T.IntegerType())).option("basePath", str(Path(folders[0]).parent))
+    raw = reader.options(**table["csv"]["options"]).csv(folders)
+    null = F.lit(table["csv"]["null"])
+    values = []
+    for name, kind in columns:
+        column = F.col(_quoted(name))
+        # a blank field is an empty text, and no value in columns of other types
+        text = F.coalesce(column, F.lit("")) if kind == "string" else column
+        values.append(F.when(text == null, None).otherwise(text).cast(kind).alias(name))
+    return raw.select(*values, UNIT)
+
+
+def _no_rows(spark: SparkSession, table: Table) -> DataFrame:
+    fields = ", ".join(f"{_quoted(name)} {kind}" for name, kind in table["columns"])
+    return spark.createDataFrame([], f"{fields}, {UNIT} int")
+
+
+def _key(value: str, kind: str) -> str:
+    return f"CAST({_literal(value)} AS {kind})"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

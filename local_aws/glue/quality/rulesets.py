@@ -1,0 +1,118 @@
+"""The rulesets of Glue Data Quality."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from local_aws.glue.quality.evaluation_run import Ruleset
+from local_aws.glue.quality.pages import page
+from local_aws.glue.quality.parser import parse_ruleset
+from local_aws.glue.quality.rules import AnyRule
+from local_aws.glue.quality.tokens import DqdlError
+from local_aws.json_api import ApiError
+from local_aws.service import Call
+
+Record = dict[str, Any]
+_KEPT: tuple[str, ...] = ("Name", "Description", "Ruleset", "TargetTable")
+_CHANGED: tuple[str, ...] = ("Description", "Ruleset")
+
+
+@dataclass
+class _Entry:
+    record: Record
+    rules: tuple[AnyRule, ...]
+    tags: dict[str, str]
+
+
+class Rulesets:
+    """Keeps rulesets by account and region; a text that the local AWS can't evaluate is refused."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._entries: dict[tuple[str, str], dict[str, _Entry]] = {}
+        self.operations: dict[str, Callable[[Call, Record], Record]] = {
+            "CreateDataQualityRuleset": self._create,
+            "GetDataQualityRuleset": self._get,
+            "UpdateDataQualityRuleset": self._update,
+            "DeleteDataQualityRuleset": self._delete,
+            "ListDataQualityRulesets": self._list,
+        }
+
+    def rules(self, owner: tuple[str, str], name: str) -> Ruleset:
+        """Return a ruleset as it is now."""
+        with self._lock:
+            return Ruleset(name, self._entry(owner, name).rules)
+
+    def _create(self, call: Call, request: Record) -> Record:
+        if "DataQualitySecurityConfiguration" in request:
+            raise ApiError("InvalidInputException", "the local AWS has no security configurations of data quality")
+        name, rules = request["Name"], _parsed(request["Name"], request["Ruleset"])
+        now = datetime.now(UTC)
+        kept: Record = {member: request[member] for member in _KEPT if member in request}
+        with self._lock:
+            entries = self._entries.setdefault((call.account, call.region), {})
+            if name in entries:
+                raise ApiError("AlreadyExistsException", f"Data quality ruleset already exists: {name}")
+            entries[name] = _Entry({**kept, "CreatedOn": now, "LastModifiedOn": now}, rules, request.get("Tags", {}))
+        return {"Name": name}
+
+    def _get(self, call: Call, request: Record) -> Record:
+        with self._lock:
+            return dict(self._entry((call.account, call.region), request["Name"]).record)
+
+    def _update(self, call: Call, request: Record) -> Record:
+        with self._lock:
+            entry = self._entry((call.account, call.region), request["Name"])
+            if "Ruleset" in request:
+                entry.rules = _parsed(request["Name"], request["Ruleset"])
+            changed: Record = {member: request[member] for member in _CHANGED if member in request}
+            entry.record |= {**changed, "LastModifiedOn": datetime.now(UTC)}
+            return dict(entry.record)
+
+    def _delete(self, call: Call, request: Record) -> Record:
+        with self._lock:
+            self._entry((call.account, call.region), request["Name"])
+            del self._entries[(call.account, call.region)][request["Name"]]
+        return {}
+
+    def _list(self, call: Call, request: Record) -> Record:
+        wanted, tags = request.get("Filter", {}), request.get("Tags", {})
+        with self._lock:
+            found = [
+                {**entry.record, "RuleCount": len(entry.rules)}
+                for entry in self._entries.get((call.account, call.region), {}).values()
+                if _fits(entry.record, wanted) and tags.items() <= entry.tags.items()
+            ]
+        return page("Rulesets", found, request)
+
+    def _entry(self, owner: tuple[str, str], name: str) -> _Entry:
+        entry = self._entries.get(owner, {}).get(name)
+        if entry is None:
+            raise ApiError("EntityNotFoundException", f"Data quality ruleset not found: {name}")
+        return entry
+
+
+def _parsed(name: str, text: str) -> tuple[AnyRule, ...]:
+    try:
+        return tuple(parse_ruleset(text))
+    except DqdlError as error:
+        raise ApiError("InvalidInputException", f"ruleset {name}: {error}") from error
+
+
+def _fits(record: Record, wanted: Record) -> bool:
+    for member, value in wanted.items():
+        if member in ("Name", "Description"):
+            fits = value in record.get(member, "")
+        elif member == "TargetTable":
+            table = record.get("TargetTable", {})
+            fits = all(table.get(part) == value[part] for part in ("DatabaseName", "TableName") if part in value)
+        else:
+            moment = record["CreatedOn" if member.startswith("Created") else "LastModifiedOn"].timestamp()
+            fits = moment < value if member.endswith("Before") else moment > value
+        if not fits:
+            return False
+    return True
