@@ -9,6 +9,7 @@ from werkzeug import Response
 from local_aws import moto_fit
 from local_aws.glue.job_runs import JobRuns
 from local_aws.glue.operations import Handler, OperationGroup
+from local_aws.glue.quality import DataQuality
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.service import Call, LocalContext
 
@@ -24,7 +25,7 @@ class GlueService:
         moto_fit.keep_glue_job_properties()
         self._api = JsonApi("glue")
         job_runs = JobRuns(context, minute_seconds=minute_seconds)
-        self._groups: tuple[OperationGroup, ...] = (job_runs,)
+        self._groups: tuple[OperationGroup, ...] = (job_runs, DataQuality(context))
         self._operations: dict[str, Handler] = {
             operation: handler for group in self._groups for operation, handler in group.operations.items()
         }
