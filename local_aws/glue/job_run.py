@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local_aws.glue.run_slots import RunSlots
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
@@ -51,7 +52,10 @@ class JobRunError(Exception):
 
 
 class JobRun(threading.Thread):
-    """Runs a job's script as the job's role. `record` is the JobRun of the Glue API and changes as the run goes on."""
+    """Runs a job's script as the job's role. `record` is the JobRun of the Glue API and changes as the run goes on.
+
+    A run whose record is WAITING is started by `leave_queue()`. `extra_arguments` reach the script but not the record.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class JobRun(threading.Thread):
         job: Mapping[str, Any],
         record: dict[str, Any],
         *,
+        slots: RunSlots,
+        extra_arguments: Mapping[str, str],
         time_limit_seconds: float,
         changed: Callable[[JobRun], None],
     ) -> None:
@@ -68,6 +74,8 @@ class JobRun(threading.Thread):
         self._context = context
         self._region = region
         self._job = job
+        self._slots = slots
+        self._extra_arguments = extra_arguments
         self._time_limit = time_limit_seconds
         self._changed = changed
         role = str(job["Role"])
@@ -78,28 +86,50 @@ class JobRun(threading.Thread):
         self._process: JobProcess | None = None
         self._logs: dict[str, LogStream] = {}
         self._temporary: list[Path] = []
+        self._began: datetime | None = None
+        self._finished = threading.Event()
 
     @property
     def ended(self) -> bool:
         return self.record["JobRunState"] in ENDED_STATES
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.record["JobRunState"] == "WAITING")
+
+    def leave_queue(self) -> None:
+        """Start a run that waits; one that was stopped meanwhile stays so."""
+        with self._lock:
+            if not self.waiting:
+                return
+            self._note_state("STARTING")
+        self.start()
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Stop the run; its state becomes STOPPED once the process has ended."""
         with self._lock:
             if self.ended:
                 return
+            waited = self.waiting
             self._stop_requested.set()
             self._note_state("STOPPING")
             process = self._process
         if process is not None:
             process.stop(grace_seconds)
+        elif waited:
+            self._end("STOPPED", None)
+
+    def wait_for_end(self, timeout: float) -> None:
+        """Wait until the run has ended, whether it ever left its queue or not."""
+        self._finished.wait(timeout)
 
     def run(self) -> None:
         try:
             for kind in (OUTPUT, ERROR):
                 group = f"{self.record['LogGroupName']}/{kind}"
                 self._logs[kind] = LogStream(self._client("logs"), group, self.record["Id"])
-            state, message = self._execute()
+            with self._slots.slot(self._stop_requested) as granted:
+                state, message = self._execute() if granted else ("STOPPED", None)
         except (JobRunError, JavaMissingError, ValueError) as error:
             state, message = "FAILED", str(error)
         except (*S3_ERRORS, OSError) as error:
@@ -120,12 +150,13 @@ class JobRun(threading.Thread):
         moment = datetime.now(UTC)
         with self._lock:
             self.record["CompletedOn"] = moment
-            self.record["ExecutionTime"] = round((moment - self.record["StartedOn"]).total_seconds())
+            self.record["ExecutionTime"] = round((moment - (self._began or moment)).total_seconds())
             if message:
                 self.record["ErrorMessage"] = message[:1024]
             self._note_state(state)
             self._process, self._logs = None, {}
         self._changed(self)
+        self._finished.set()
 
     @property
     def _scratch(self) -> list[Path]:
@@ -159,6 +190,7 @@ class JobRun(threading.Thread):
         with self._lock:
             if not self._stop_requested.is_set():
                 self._note_state("RUNNING")
+            self._began = datetime.now(UTC)
         outcome = self._run_script(script, visible, environment)
         if outcome.ended_by == "stop" or self._stop_requested.is_set():
             return "STOPPED", None
@@ -171,7 +203,12 @@ class JobRun(threading.Thread):
         return "SUCCEEDED", None
 
     def _run_script(self, script: Path, visible: Mapping[str, str], environment: Mapping[str, str]) -> Outcome:
-        arguments = {"--JOB_NAME": self.record["JobName"], "--JOB_RUN_ID": self.record["Id"], **visible}
+        arguments = {
+            "--JOB_NAME": self.record["JobName"],
+            "--JOB_RUN_ID": self.record["Id"],
+            **self._extra_arguments,
+            **visible,
+        }
         image = self._context.images.get("glue")
         words = [image.python if image else sys.executable, str(script)]
         for pair in arguments.items():
