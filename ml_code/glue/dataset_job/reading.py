@@ -70,7 +70,7 @@ def bad_rows(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> 
             F.lit(table.name).alias("source_table"),
             F.col(FILE).alias("file"),
             F.col("_reason").alias("reason"),
-            F.col(LINE).alias("row"),
+            F.make_valid_utf8(LINE).alias("row"),
             day.alias("day"),
             "landed",
         )
@@ -112,7 +112,9 @@ def _lenient(spark: SparkSession) -> Iterator[None]:
 
 
 def _is_bad(table: RawTable) -> SparkColumn:
-    bad = F.col(CORRUPT).isNotNull()
+    # Spark parses the columns that are read: those are all here, so that a broken value that no feature uses is found.
+    nulls = sum((F.col(column.name).isNull().cast("int") for column in table.columns), F.lit(0))
+    bad = F.col(CORRUPT).isNotNull() | (nulls > len(table.columns))
     for column in table.columns:
         if column.required:
             bad = bad | F.col(column.name).isNull()
@@ -131,17 +133,24 @@ def _lines(spark: SparkSession, table: RawTable, header: Sequence[str], uris: Se
     typed = F.from_csv(LINE, F.lit(_schema(table, header)), OPTIONS)
     strings = F.from_csv(LINE, F.lit(_schema(RawTable(table.name, ()), header)), OPTIONS)
     parsed = lines.withColumns({"_typed": typed, "_strings": strings})
-    return _with_day(
-        spark, parsed.select(LINE, FILE, "_strings", "_typed.*"), table, F.col(FILE)
-    ).select(LINE, FILE, F.col(f"_strings.{CORRUPT}").alias("_malformed"), "_strings", CORRUPT, *_names(table),
-             *((FOLDER_DAY, "_row_day") if table.daily else (F.lit("").alias(FOLDER_DAY),)))  # fmt: skip
+    flat = parsed.select(LINE, FILE, "_strings", "_typed.*")
+    written = F.struct(*(F.col(f"_strings.{name}").alias(name) for name in _names(table)))
+    return _with_day(spark, flat, table, F.col(FILE)).select(
+        LINE,
+        FILE,
+        F.col(f"_strings.{CORRUPT}").alias("_malformed"),
+        written.alias("_strings"),
+        CORRUPT,
+        *_names(table),
+        *((FOLDER_DAY, "_row_day") if table.daily else (F.lit("").alias(FOLDER_DAY),)),
+    )
 
 
 def _with_reasons(lines: DataFrame, table: RawTable) -> DataFrame:
     """Each line with the first thing that is wrong with it, in words."""
     cases: list[tuple[SparkColumn, SparkColumn]] = [
         (F.col("_malformed").isNotNull(), F.lit("the row has too many or too few values")),
-        (F.col(LINE).contains(NOT_UTF_8), F.lit("the row isn't UTF-8 text")),
+        (~F.is_valid_utf8(LINE) | F.col(LINE).contains(NOT_UTF_8), F.lit("the row isn't UTF-8 text")),
     ]
     for column in table.columns:
         written = F.col(f"_strings.{column.name}")

@@ -97,7 +97,7 @@ class FileStorage:
             if path.is_file() and not path.name.startswith((".", "_")):
                 state = path.stat()
                 yield StoredObject(
-                    path.as_uri(), path.relative_to(folder).as_posix(), state.st_size, str(state.st_mtime_ns)
+                    f"file://{path}", path.relative_to(folder).as_posix(), state.st_size, str(state.st_mtime_ns)
                 )
 
     def read(self, uri: str, start: int, length: int) -> bytes:
