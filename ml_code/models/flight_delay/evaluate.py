@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 import xgboost as xgb
 
-from flight_delay.features import LABEL, iata_number
+from flight_delay.features import LABEL
+from model_runtime.encoders import iata_number
 from model_runtime.metrics import area_under_curve
 
 AIRPORTS = ("EWR", "JFK", "LGA")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from model_runtime.encoders import iata_number
+
 LABEL = "late"
 LATE_AFTER_MINUTES = 15
 
@@ -41,19 +43,6 @@ FEATURES = (
     "seats",
     *WEATHER,
 )
-
-
-def iata_number(code: str) -> float:
-    """An IATA code as a number: its value in base 36, so that no table has to be shipped.
-
-    No two codes of the same length collide, as airlines have two characters and airports three, and a 32-bit float
-    holds each exactly. Raises ValueError for anything but two or three letters or digits.
-    """
-    text = code.strip().upper()
-    if not (2 <= len(text) <= 3 and text.isascii() and text.isalnum()):
-        raise ValueError(f"{code!r} is no IATA code of two or three letters or digits")
-    return float(int(text, 36))
-
 
 # How a request may write these features as text instead of a number.
 ENCODERS: Mapping[str, Callable[[str], float]] = dict.fromkeys(CATEGORICAL, iata_number)

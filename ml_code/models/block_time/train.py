@@ -1,0 +1,67 @@
+"""Training: boosted trees, as many as the validation days say, then grown once more on all days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+import xgboost as xgb
+
+from block_time.features import FEATURES, LABEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What a training job may set; XGBoost's own names and meanings."""
+
+    rounds: int = 300
+    early_stopping_rounds: int = 40
+    max_depth: int = 6
+    learning_rate: float = 0.05
+    min_child_weight: float = 100.0
+    subsample: float = 0.5
+    colsample_bytree: float = 0.3
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "early_stopping_rounds", "max_depth"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.min_child_weight >= 0:
+            raise ValueError(f"min_child_weight must be at least 0, got {self.min_child_weight}")
+        for name in ("learning_rate", "subsample", "colsample_bytree"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+
+
+def fit(train: pl.DataFrame, validation: pl.DataFrame, hyperparameters: Hyperparameters) -> xgb.Booster:
+    """Fit a booster that gives the minutes from gate to gate."""
+    parameters = {
+        "objective": "reg:absoluteerror",
+        "eval_metric": "mae",
+        "tree_method": "hist",
+        "max_depth": hyperparameters.max_depth,
+        "learning_rate": hyperparameters.learning_rate,
+        "min_child_weight": hyperparameters.min_child_weight,
+        "subsample": hyperparameters.subsample,
+        "colsample_bytree": hyperparameters.colsample_bytree,
+        "seed": hyperparameters.seed,
+    }
+    probe = xgb.train(
+        parameters,
+        matrix(train),
+        hyperparameters.rounds,
+        evals=[(matrix(validation), "validation")],
+        early_stopping_rounds=hyperparameters.early_stopping_rounds,
+        verbose_eval=25,
+    )
+    return xgb.train(parameters, matrix(pl.concat([train, validation])), probe.best_iteration + 1)
+
+
+def matrix(rows: pl.DataFrame) -> xgb.DMatrix:
+    """Features and label as XGBoost takes them; nulls become missing values."""
+    return xgb.DMatrix(
+        rows.select(pl.col(FEATURES).cast(pl.Float32)).to_numpy(),
+        label=rows[LABEL].cast(pl.Float32).to_numpy(),
+        feature_names=list(FEATURES),
+    )
