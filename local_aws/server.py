@@ -21,12 +21,14 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws import moto_fit
 from local_aws.athena import AthenaService
+from local_aws.clock import Clock
 from local_aws.cloudformation import CloudFormationService
 from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
 from local_aws.process import no_proxy, source_fingerprint
 from local_aws.sagemaker import SageMakerService
+from local_aws.schedules import SchedulerService
 from local_aws.service import Image, LocalContext
 
 HOST = "127.0.0.1"
@@ -40,16 +42,22 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
 
 
 class LocalAwsServer:
-    """A running local AWS. `port=0` takes a free port; `close()` stops every job and endpoint with it."""
+    """A running local AWS. `port=0` takes a free port; `close()` stops every job and endpoint with it.
 
-    def __init__(self, port: int, state_dir: Path, images: Mapping[str, Image]) -> None:
+    Schedules go by the clock, if none is given by the machine's.
+    """
+
+    def __init__(self, port: int, state_dir: Path, images: Mapping[str, Image], clock: Clock | None = None) -> None:
         moto_fit.honour_loopback_transport()
         self._started = time.time()
         self._source = source_fingerprint()
         self._stopped = threading.Event()
         self._server: BaseWSGIServer = make_server(HOST, port, self._answer, threaded=True, request_handler=_Handler)
         self.context = LocalContext(
-            endpoint_url=f"http://{HOST}:{self._server.port}", state_dir=state_dir.resolve(), images=images
+            endpoint_url=f"http://{HOST}:{self._server.port}",
+            state_dir=state_dir.resolve(),
+            images=images,
+            clock=clock or Clock(),
         )
         deliver_events(self.context)
         self.context.emit = partial(moto_fit.put_service_event, self.context.account, self.context.region)
@@ -59,7 +67,9 @@ class LocalAwsServer:
         self._cloudformation = CloudFormationService(self.context)
         self._sagemaker = SageMakerService(self.context)
         self._glue = GlueService(self.context)
-        self._services = (self._cloudformation, self._sagemaker, self._glue, AthenaService())
+        self._services = (
+            SchedulerService(self.context), self._cloudformation, self._sagemaker, self._glue, AthenaService(),
+        )  # fmt: skip
         self._gateway = Gateway(self._services, self.status)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -104,9 +114,11 @@ class LocalAwsServer:
 
 
 @contextmanager
-def running(state_dir: Path, images: Mapping[str, Image] | None = None) -> Iterator[LocalAwsServer]:
+def running(
+    state_dir: Path, images: Mapping[str, Image] | None = None, clock: Clock | None = None
+) -> Iterator[LocalAwsServer]:
     """Run a local AWS in this process, on a free port, for the length of a `with` block."""
-    server = LocalAwsServer(0, state_dir, images or {})
+    server = LocalAwsServer(0, state_dir, images or {}, clock)
     server.start()
     try:
         yield server

@@ -12,6 +12,8 @@ import boto3
 from botocore.config import Config
 from werkzeug import Request, Response
 
+from local_aws.clock import Clock
+
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
@@ -51,7 +53,7 @@ class LocalContext:
     """The surroundings of a service: where the local AWS listens, keeps its state, and how it runs images.
 
     `images` maps an ECR repository name to the way its containers run here. `emit` puts an event of an AWS service on
-    the default bus.
+    the default bus. `clock` is the time that schedules go by.
     """
 
     endpoint_url: str
@@ -60,6 +62,7 @@ class LocalContext:
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     emit: Callable[[str, str, dict[str, Any], list[str]], None] = lambda *_: None
+    clock: Clock = field(default_factory=Clock)
     _session: Any = field(default_factory=boto3.session.Session, repr=False)
     _clients: dict[tuple[str, str, str | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
