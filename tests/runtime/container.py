@@ -70,10 +70,14 @@ def fit(train, validation, hyperparameters):
 """
 
 TOY = {"__init__.py": "", "features.py": FEATURES, "train.py": TRAIN}
+REGRESSION = {
+    "features.py": FEATURES.replace('"late"', '"minutes"'),
+    "train.py": TRAIN.replace("binary:logistic", "reg:squarederror"),
+}
 
 
 def rows(days: int = DAYS, seed: int = 1) -> pl.DataFrame:
-    """Labelled rows from FIRST_DAY on, ROWS_A_DAY for each day: late flights leave late in the day."""
+    """Labelled rows from FIRST_DAY on, ROWS_A_DAY for each day: late and long flights leave late in the day."""
     random = np.random.default_rng(seed)
     count = days * ROWS_A_DAY
     hour = random.integers(5, 23, count)
@@ -85,6 +89,7 @@ def rows(days: int = DAYS, seed: int = 1) -> pl.DataFrame:
             "distance": pl.Series(random.random(count).astype(np.float32) * 2000),
             "carrier": random.integers(360, 1296, count).astype(np.float32),
             "late": (random.random(count) < hour / 30).astype(np.int32),
+            "minutes": (hour * 10 + random.normal(0, 5, count)).astype(np.float32),
         }
     )
 
@@ -111,7 +116,7 @@ class Container:
         frame.write_parquet(file)
 
     def partitioned(self, directory: str, frame: pl.DataFrame) -> None:
-        """Write a table as Spark does: a folder for each day, the day in its name alone."""
+        """Write a table as a dataset's manifest brings it: a folder for each day, the day in its name alone."""
         for (day,), part in frame.group_by("day"):
             self.parquet(f"{directory}/day={day}/part-0.snappy.parquet", part.drop("day"))
 

@@ -12,7 +12,7 @@ import pytest
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 from model_runtime.prepare import main, parse_arguments
-from tests.runtime.container import DAYS, FIRST_DAY, ROWS_A_DAY, Container, rows
+from tests.runtime.container import DAYS, FIRST_DAY, REGRESSION, ROWS_A_DAY, Container, rows
 
 LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
 PARTS = ("train", "validation", "test")
@@ -90,7 +90,7 @@ def test_files_of_other_days_are_not_even_opened(job: Container) -> None:
     [
         (["--test-days", "28"], "the train split is empty: no day is left for it. There are labelled rows from 2013"),
         (["--test-days", "40"], "the train split is empty"),
-        (["--first-day", "2013-02-01"], "holds nothing from 2013-02-01 to the last"),
+        (["--first-day", "2013-02-01"], "no data from 2013-02-01 to the last"),
         (["--first-day", "2013-01-09", "--last-day", "2013-01-08"], "--first-day 2013-01-09 is after"),
         (["--first-day", "yesterday"], "--first-day must be YYYY-MM-DD or 'earliest', got 'yesterday'"),
         (["--test-days", "some"], "--test-days must be a whole number of days, got 'some'"),
@@ -115,8 +115,92 @@ def test_pipeline_arguments_mean_what_no_argument_means() -> None:
 
 def test_a_file_without_a_feature_is_named_with_it(job: Container) -> None:
     job.parquet(f"processing/input/features/day={FIRST_DAY}/part-1.parquet", rows(1).drop("day", "distance", "late"))
-    with pytest.raises(JobError, match=r"day=2013-01-01.*part-1.parquet misses the columns distance, late"):
+    with pytest.raises(JobError, match=r"part-1.parquet of 2013-01-01 misses the columns distance, late"):
         prepare(job)
+
+
+@pytest.fixture
+def loads(container: Container) -> Container:
+    """Features as the manifest of a dataset brings them: the first half from one load, the second from another."""
+    container.code("processing/input/code")
+    half = FIRST_DAY + timedelta(days=DAYS // 2)
+    container.partitioned("processing/input/features/load=a1", rows().filter(pl.col("day") < half))
+    container.partitioned("processing/input/features/load=b2", rows().filter(pl.col("day") >= half))
+    return container
+
+
+def test_days_of_several_loads_are_the_days_of_one(loads: Container, tmp_path: Path) -> None:
+    one = Container(tmp_path / "one")
+    one.code("processing/input/code")
+    one.partitioned("processing/input/features", rows())
+    for mine, theirs in zip(prepare(loads).values(), prepare(one).values(), strict=True):
+        assert mine.columns == ["day", "hour", "distance", "carrier", "late"]
+        assert mine.equals(theirs)
+
+
+def test_a_day_in_two_loads_is_refused_with_both(loads: Container) -> None:
+    loads.partitioned("processing/input/features/load=b2", rows(1))
+    with pytest.raises(JobError, match="the day 2013-01-01 is there twice, in load=a1/day=2013-01-01 and in load=b2"):
+        prepare(loads)
+
+
+def test_several_files_of_a_day_in_one_load_are_all_read(loads: Container) -> None:
+    loads.parquet(f"processing/input/features/load=a1/day={FIRST_DAY}/part-1.parquet", rows(1).drop("day"))
+    assert sum(part.height for part in prepare(loads).values()) == (DAYS + 1) * ROWS_A_DAY
+
+
+def test_files_of_other_versions_of_the_dataset_may_have_more_columns_and_wider_numbers(loads: Container) -> None:
+    before = prepare(loads)
+    newer = rows().filter(pl.col("day") == LAST_DAY).drop("day")
+    newer = newer.with_columns(pl.col("hour").cast(pl.Float64), gate=pl.lit("A1"), load=pl.lit(7)).reverse()
+    loads.parquet(f"processing/input/features/load=b2/day={LAST_DAY}/part-0.snappy.parquet", newer)
+    for name, part in prepare(loads).items():
+        assert part.equals(before[name].cast(dict(part.schema)))
+
+
+@pytest.mark.parametrize(
+    ("older", "reason"),
+    [
+        (rows(1).drop("day", "distance"), "part-0.snappy.parquet of 2013-01-01 misses the columns distance"),
+        (
+            rows(1).drop("day").with_columns(distance=pl.lit("far")),
+            "part-0.snappy.parquet of 2013-01-01: the column distance must hold numbers, it holds String",
+        ),
+    ],
+)
+def test_a_file_of_a_version_that_lacks_a_feature_is_named_with_its_day(
+    loads: Container, older: pl.DataFrame, reason: str
+) -> None:
+    loads.parquet(f"processing/input/features/load=a1/day={FIRST_DAY}/part-0.snappy.parquet", older)
+    with pytest.raises(JobError, match=reason):
+        prepare(loads)
+
+
+def test_the_name_of_a_load_is_no_feature(loads: Container) -> None:
+    loads.code("processing/input/code", {"features.py": "FEATURES = ('hour', 'load')\nLABEL = 'late'\n"})
+    with pytest.raises(JobError, match="misses the columns load"):
+        prepare(loads)
+
+
+def test_each_part_tells_what_its_labels_are_like(loads: Container) -> None:
+    classes = loads.run("prepare", "--test-days", "7", "--validation-days", "3")
+    assert f"positive_share {prepare(loads)['test']['late'].mean():.3f}" in classes.stdout.splitlines()[-1]
+    loads.environment["PROBLEM"] = "regression"
+    loads.code("processing/input/code", REGRESSION)
+    numbers = loads.run("prepare", "--test-days", "7", "--validation-days", "3")
+    test = pl.read_parquet(loads.base / "processing/output/test/part.parquet")
+    assert f"label_mean {test['minutes'].mean():.3f}" in numbers.stdout.splitlines()[-1]
+    loads.environment["PROBLEM"] = "guessing"
+    assert loads.run("prepare").returncode == 1
+    assert loads.failure() == "PROBLEM must be binary_classification or regression, got 'guessing'"
+
+
+def test_labels_that_are_no_numbers_are_refused_before_anything_learns_from_them(loads: Container) -> None:
+    loads.code("processing/input/code", REGRESSION)
+    broken = rows(1).drop("day").with_columns(minutes=pl.lit(float("nan"), pl.Float32))
+    loads.parquet(f"processing/input/features/load=a1/day={FIRST_DAY}/part-0.snappy.parquet", broken)
+    with pytest.raises(JobError, match=f"the train split has {ROWS_A_DAY} rows whose label 'minutes' is no finite"):
+        prepare(loads)
 
 
 def test_no_data_no_label_and_a_strange_folder_end_with_their_reason(job: Container) -> None:

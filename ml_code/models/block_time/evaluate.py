@@ -19,8 +19,9 @@ def evaluate(model: xgb.Booster, test: pl.DataFrame) -> dict[str, float]:
     known time zone have none.
     """
     del model
-    error = (pl.col("prediction") - pl.col(LABEL)).abs()
-    of_schedule = (pl.col("scheduled_block_minutes") - pl.col(LABEL)).abs()
+    truth = pl.col(LABEL).cast(pl.Float64)
+    error = (pl.col("prediction") - truth).abs()
+    of_schedule = (pl.col("scheduled_block_minutes") - truth).abs()
     miles = pl.col("distance")
     metrics = {
         "mae_of_schedule": of_schedule.mean(),

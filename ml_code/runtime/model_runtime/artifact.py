@@ -3,7 +3,7 @@
 The directory becomes model.tar.gz:
 
     model.ubj        the booster in XGBoost's own format
-    model.json       the model card of the machine: features in order, label, rows, days, versions
+    model.json       the model card of the machine: features in order, label, problem, rows, days, versions
     code/<model>/    the model's package, so that an endpoint needs nothing else
 """
 
@@ -23,6 +23,7 @@ import xgboost as xgb
 
 from model_runtime.errors import JobError
 from model_runtime.model_code import ModelCode, load_model_code
+from model_runtime.problems import BINARY_CLASSIFICATION, VARIABLE, Problem, problem_named
 
 BOOSTER_FILE = "model.ubj"
 DESCRIPTION_FILE = "model.json"
@@ -43,6 +44,7 @@ class Description:
     days: dict[str, dict[str, str]]
     hyperparameters: dict[str, Any]
     versions: dict[str, str]
+    problem: str = BINARY_CLASSIFICATION.name  # models from before there were others don't say
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class Artifact:
     booster: xgb.Booster
     description: Description
     code: ModelCode
+
+
+def check_problem(description: Description, asked: Problem) -> None:
+    """Raise JobError when a model answers another kind of question than it is used for."""
+    if description.problem != asked.name:
+        raise JobError(
+            f"the model {description.model!r} was trained as {description.problem}, but {VARIABLE} says {asked.name}: "
+            f"set it to {description.problem}, or train the model again"
+        )
 
 
 def library_versions() -> dict[str, str]:
@@ -86,6 +97,7 @@ def load_artifact(directory: Path) -> Artifact:
         description = Description(**{**values, "features": tuple(values["features"])})
     except (ValueError, TypeError, KeyError) as error:
         raise JobError(f"{directory / DESCRIPTION_FILE} can't be read: {error}") from error
+    problem_named(description.problem, f"{directory / DESCRIPTION_FILE}: problem")
     booster = xgb.Booster()
     try:
         booster.load_model(directory / BOOSTER_FILE)

@@ -22,27 +22,34 @@ def parquet_files(directory: Path) -> list[Path]:
     return files
 
 
-def check_columns(files: Sequence[Path], required: Sequence[str]) -> None:
-    """Read each file's schema; raises JobError for a file that can't be read or misses columns."""
-    for file in files:
-        try:
-            found = set(pl.read_parquet_schema(file))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise JobError(f"{file} can't be read as Parquet: {error}") from error
-        found |= {part.partition("=")[0] for part in file.parts if "=" in part}
-        missing = [column for column in required if column not in found]
-        if missing:
-            raise JobError(f"{file} misses the columns {', '.join(missing)}")
+def column_types(file: Path) -> pl.Schema:
+    """A file's columns with their types; raises JobError for a file that can't be read."""
+    try:
+        return pl.Schema(pl.read_parquet_schema(file))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise JobError(f"{file} can't be read as Parquet: {error}") from error
 
 
 def read_rows(directory: Path, required: Sequence[str]) -> pl.DataFrame:
     """All rows below a directory; raises JobError when there are none, or when a file misses a required column."""
     files = parquet_files(directory)
-    check_columns(files, required)
-    rows = pl.read_parquet(files)
+    for file in files:
+        types = column_types(file)
+        missing = [column for column in required if column not in types]
+        if missing:
+            raise JobError(f"{file} misses the columns {', '.join(missing)}")
+    rows = pl.read_parquet(files, hive_partitioning=False)
     if rows.is_empty():
         raise JobError(f"no data: the Parquet files in {directory} hold no row")
     return rows
+
+
+def unusable_labels(column: pl.Series) -> int:
+    """How many labels are missing: null, or not a finite number."""
+    missing = column.null_count()
+    if column.dtype.is_float():
+        missing += int((~column.drop_nulls().is_finite()).sum())
+    return missing
 
 
 def day_range(rows: pl.DataFrame) -> tuple[date, date] | None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from model_runtime.artifact import Artifact, load_artifact
+from model_runtime.artifact import Artifact, check_problem, load_artifact
 from model_runtime.datasets import day_range, read_rows
 from model_runtime.errors import JobError
-from model_runtime.metrics import Floats, Labels, binary_classification_metrics, metric
+from model_runtime.metrics import Floats, metric
 from model_runtime.paths import ContainerPaths
+from model_runtime.problems import PROBLEMS, asked_problem
 from model_runtime.serving.content import CSV
 from model_runtime.serving.errors import RequestError
 from model_runtime.serving.handler import InvocationHandler
@@ -28,20 +29,25 @@ REQUEST_ROWS = 500
 def main(paths: ContainerPaths) -> None:
     """Write `processing/output/evaluation/evaluation.json` from the inputs `model` and `test`.
 
-    The numbers come from the code inside the model's own archive, its inference functions included: what is judged is
-    what will serve.
+    PROBLEM says what kind of metrics; it must be the kind that the model was trained for. The numbers come from the
+    code inside the model's own archive, its inference functions included: what is judged is what will serve.
     """
+    problem = asked_problem()
     with tempfile.TemporaryDirectory() as directory:
         model_directory = unpack_model(paths.processing_input("model"), Path(directory))
         artifact = load_artifact(model_directory)
+        check_problem(artifact.description, problem)
         handler = InvocationHandler(artifact, model_directory)
         test = read_rows(paths.processing_input("test"), [*artifact.description.features, artifact.description.label])
         statistics = evaluate(artifact, handler, test)
     target = paths.processing_output("evaluation") / "evaluation.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
-    auc = statistics["binary_classification_metrics"]["auc"]
-    print(f"auc {auc['value']} (standard deviation {auc['standard_deviation']}) on {test.height} rows", flush=True)
+    shown = statistics[f"{problem.name}_metrics"][problem.headline]
+    print(
+        f"{problem.headline} {shown['value']} (standard deviation {shown['standard_deviation']}) on {test.height} rows",
+        flush=True,
+    )
 
 
 def unpack_model(source: Path, target: Path) -> Path:
@@ -60,35 +66,20 @@ def unpack_model(source: Path, target: Path) -> Path:
 def evaluate(artifact: Artifact, handler: InvocationHandler, test: pl.DataFrame) -> dict[str, Any]:
     """The statistics of the model on `test`, with what the model's own `evaluate.evaluate` adds to them.
 
-    Raises JobError for labels that aren't 0 and 1 (both of them), and for predictions that aren't probabilities.
+    Raises JobError for labels that prove nothing (missing ones, all the same), and for predictions that are no answer
+    to the model's problem.
     """
-    labels = binary_labels(test[artifact.description.label])
-    scores = predict(handler, test.select(pl.col(artifact.description.features).cast(pl.Float32)))
-    if len(scores) != len(labels) or not ((scores >= 0) & (scores <= 1)).all():
-        raise JobError(
-            f"the model must give a probability for each of the {len(labels)} test rows, "
-            f"it gave {len(scores)} numbers from {scores.min(initial=np.inf)} to {scores.max(initial=-np.inf)}"
-        )
-    metrics = binary_classification_metrics(labels, scores)
-    dataset: dict[str, Any] = {"item_count": test.height, "positive_share": float(labels.mean())}
+    problem = PROBLEMS[artifact.description.problem]
+    labels = problem.labels(test[artifact.description.label])
+    predictions = predict(handler, test.select(pl.col(artifact.description.features).cast(pl.Float32)))
+    problem.check_predictions(predictions, len(labels))
+    metrics = problem.metrics(labels, predictions)
+    dataset: dict[str, Any] = {"item_count": test.height, problem.mean_label: float(labels.mean())}
     days = day_range(test)
     if days is not None:
         dataset |= {"first_day": str(days[0]), "last_day": str(days[1])}
-    metrics |= _own_metrics(artifact, test.with_columns(pl.Series("prediction", scores)))
-    return {"version": 0.0, "dataset": dataset, "binary_classification_metrics": metrics}
-
-
-def binary_labels(column: pl.Series) -> Labels:
-    """The labels as booleans; raises JobError when one is missing or neither 0 nor 1, or when all are the same."""
-    if column.null_count():
-        raise JobError(f"the test data has {column.null_count()} rows without the label {column.name!r}")
-    values = column.unique().sort().to_list()
-    if any(value not in (0, 1) for value in values):
-        raise JobError(f"the label {column.name!r} must be 0 or 1, the test data has {values[:5]}")
-    if len(values) < 2:
-        raise JobError(f"the test data has one class only: the label {column.name!r} is always {values[0]}")
-    labels: Labels = column.cast(pl.Boolean).to_numpy()
-    return labels
+    metrics |= _own_metrics(artifact, test.with_columns(pl.Series("prediction", predictions)))
+    return {"version": 0.0, "dataset": dataset, f"{problem.name}_metrics": metrics}
 
 
 def predict(handler: InvocationHandler, features: pl.DataFrame) -> Floats:

@@ -10,14 +10,15 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import polars as pl
 
-from model_runtime.datasets import DAY, check_columns, day_range, parquet_files
+from model_runtime.daily_files import daily_files, scan_days
+from model_runtime.datasets import DAY, day_range, unusable_labels
 from model_runtime.errors import JobError
 from model_runtime.model_code import load_model_code
 from model_runtime.paths import ContainerPaths
+from model_runtime.problems import asked_problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,53 +87,24 @@ def split_days(days: tuple[date, date], split: Split) -> dict[str, tuple[date, d
     }
 
 
-def labelled_rows(directory: Path, required: Sequence[str], label: str, split: Split) -> pl.LazyFrame:
-    """The labelled rows of the days asked for, not read yet; files in the folders of other days are not even opened.
-
-    Raises JobError when there is no file for these days, or when one of them misses a required column.
-    """
-    files = [file for file in parquet_files(directory) if _may_hold(file, split)]
-    if not files:
-        raise JobError(
-            f"no data: {directory} holds nothing from {split.first_day or 'the first day'} "
-            f"to {split.last_day or 'the last'}"
-        )
-    check_columns(files, required)
-    return (
-        pl.scan_parquet(files, hive_partitioning=True, extra_columns="ignore")
-        .filter(pl.col(DAY) >= split.first_day if split.first_day else True)
-        .filter(pl.col(DAY) <= split.last_day if split.last_day else True)
-        .drop_nulls(label)
-    )
-
-
-def _may_hold(file: Path, split: Split) -> bool:
-    """Whether a file may hold rows of the days asked for, by the folder `day=YYYY-MM-DD` that it lies in."""
-    name = next((part.removeprefix("day=") for part in file.parts if part.startswith("day=")), None)
-    if name is None:
-        return True
-    try:
-        day = date.fromisoformat(name)
-    except ValueError:
-        raise JobError(f"{file}: its folder isn't named after a day") from None
-    return (split.first_day or day) <= day <= (split.last_day or day)
-
-
 def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     """Write `processing/output/{train,validation,test}/part.parquet` from `processing/input/features`.
 
-    Raises JobError, naming the days, when a part would be empty. One part is in memory at a time.
+    The parts have the model's features, its label and `day`. Raises JobError, naming the days, when a part would be
+    empty. One part is in memory at a time.
     """
     split = parse_arguments(argv)
+    problem = asked_problem()
     code = load_model_code(paths.processing_input("code"))
-    required = [*code.features, code.label, DAY]
-    rows = labelled_rows(paths.processing_input("features"), required, code.label, split)
-    there = day_range(rows.select(DAY).collect())
+    columns = [*code.features, code.label]
+    files = daily_files(paths.processing_input("features"))
+    labelled = scan_days(files, columns, split.first_day, split.last_day).drop_nulls(code.label)
+    there = day_range(labelled.select(DAY).collect())
     if there is None:
         raise JobError("no row of the days asked for has a label: there is nothing to learn from")
     for name, (first, last) in split_days(there, split).items():
         # Spark leaves rows in any order; the same rows must always train the same model.
-        part = rows.filter(pl.col(DAY).is_between(first, last)).sort(DAY, *code.features, code.label).collect()
+        part = labelled.filter(pl.col(DAY).is_between(first, last)).sort(DAY, *columns).collect()
         if part.is_empty():
             cause = f"{first} to {last} has no labelled row" if first <= last else "no day is left for it"
             raise JobError(
@@ -140,8 +112,11 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
                 f"{there[0]} to {there[1]}; {split.test_days} test days and {split.validation_days} validation days "
                 "are held out of the days asked for"
             )
+        unusable = unusable_labels(part[code.label])
+        if unusable:
+            raise JobError(f"the {name} split has {unusable} rows whose label {code.label!r} is no finite number")
         directory = paths.processing_output(name)
         directory.mkdir(parents=True, exist_ok=True)
         part.write_parquet(directory / "part.parquet")
-        share = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()
-        print(f"{name}: {part.height} rows, {first} to {last}, {share:.3f} positive", flush=True)
+        mean = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()
+        print(f"{name}: {part.height} rows, {first} to {last}, {problem.mean_label} {mean:.3f}", flush=True)

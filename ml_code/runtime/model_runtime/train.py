@@ -11,17 +11,22 @@ import polars as pl
 import xgboost as xgb
 
 from model_runtime.artifact import Artifact, Description, library_versions, save_artifact
-from model_runtime.datasets import day_range, read_rows
+from model_runtime.datasets import day_range, read_rows, unusable_labels
 from model_runtime.errors import JobError
 from model_runtime.hyperparameters import parse_hyperparameters, read_hyperparameters
 from model_runtime.model_code import ModelCode, load_model_code
 from model_runtime.paths import ContainerPaths
+from model_runtime.problems import asked_problem
 
 CHANNELS = ("train", "validation")
 
 
 def main(paths: ContainerPaths) -> None:
-    """Fit on the channels `train` and `validation` with the code of the channel `code`; writes the model directory."""
+    """Fit on the channels `train` and `validation` with the code of the channel `code`; writes the model directory.
+
+    The description of the model says what PROBLEM was, so that no one judges it as another kind later.
+    """
+    problem = asked_problem()
     code = load_model_code(paths.channel("code"))
     hyperparameters = parse_hyperparameters(code, read_hyperparameters(paths.hyperparameters))
     required = [*code.features, code.label]
@@ -35,6 +40,7 @@ def main(paths: ContainerPaths) -> None:
         model=code.name,
         features=code.features,
         label=code.label,
+        problem=problem.name,
         trees=booster.num_boosted_rounds(),
         rows={name: rows.height for name, rows in channels.items()},
         days={name: _days(rows) for name, rows in channels.items()},
@@ -64,7 +70,7 @@ def fit(code: ModelCode, train: pl.DataFrame, validation: pl.DataFrame, hyperpar
 
 
 def _check_label(code: ModelCode, channel: str, rows: pl.DataFrame) -> None:
-    missing = rows[code.label].null_count()
+    missing = unusable_labels(rows[code.label])
     if missing:
         raise JobError(f"the channel {channel!r} has {missing} rows without the label {code.label!r}")
 

@@ -8,6 +8,7 @@ place of the last three. Each may take one argument more, the context.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from model_runtime.artifact import Artifact, Matrix, load_artifact
+from model_runtime.artifact import Artifact, Matrix, check_problem, load_artifact
 from model_runtime.errors import JobError
+from model_runtime.problems import VARIABLE, asked_problem
 from model_runtime.serving.content import TYPES, RowReader, choose_type, media_type_of, write_predictions
 from model_runtime.serving.errors import RequestError
 
@@ -73,8 +75,14 @@ class InvocationHandler:
 
     @classmethod
     def load(cls, model_directory: Path) -> InvocationHandler:
-        """Load the model of a directory; raises JobError when it isn't one."""
-        return cls(load_artifact(model_directory), model_directory)
+        """Load the model of a directory.
+
+        Raises JobError when it isn't one, or when PROBLEM is set and names another kind than it was trained for.
+        """
+        artifact = load_artifact(model_directory)
+        if os.environ.get(VARIABLE):
+            check_problem(artifact.description, asked_problem())
+        return cls(artifact, model_directory)
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
         """The response's body and content type; raises RequestError for what the client has to mend."""
