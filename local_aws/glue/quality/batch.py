@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,7 +80,7 @@ class Batch:
         return {
             **_described(table.layout, self._fetch(s3, table.units, folder)),
             "runs": table.runs,
-            "measures": {f"m{index}": json.loads(measure.as_json()) for index, measure in enumerate(table.measures)},
+            "measures": {f"m{index}": measure.as_json() for index, measure in enumerate(table.measures)},
             "references": references,
         }
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.quality.dispatcher import Dispatcher
 from local_aws.glue.quality.evaluation_run import EvaluationRun
 from local_aws.glue.quality.measures import Measured
-from local_aws.glue.quality.pages import page
-from local_aws.glue.quality.results import Results, result_of
+from local_aws.glue.quality.results import Results, result_of, told
 from local_aws.glue.quality.rulesets import Rulesets
+from local_aws.glue.quality.run_log import write_log
 from local_aws.glue.quality.sources import PREDICATES, glue_table
 from local_aws.json_api import ApiError
 from local_aws.service import Call, LocalContext
 
 _log = logging.getLogger(__name__)
 
-Record = dict[str, Any]
+LARGEST_PAGE = 1000
 DEFAULT_TIMEOUT_MINUTES = 2880
 DEFAULT_WORKERS = 5
 
@@ -37,10 +36,10 @@ class DataQuality:
         self._lock = threading.RLock()
         self._rulesets = Rulesets()
         self._results = Results()
-        self._runs: dict[tuple[str, str], dict[str, EvaluationRun]] = {}
+        self._runs: dict[Owner, dict[str, EvaluationRun]] = {}
         self._tokens: dict[tuple[str, str, str], str] = {}
         self._dispatcher = Dispatcher(context, self._conclude)
-        self.operations: dict[str, Callable[[Call, Record], Record]] = {
+        self.operations: dict[str, Handler] = {
             **self._rulesets.operations,
             **self._results.operations,
             "StartDataQualityRulesetEvaluationRun": self._start,
@@ -54,7 +53,7 @@ class DataQuality:
         self._dispatcher.close()
 
     def _start(self, call: Call, request: Record) -> Record:
-        owner = call.account, call.region
+        owner = owner_of(call)
         token = (*owner, request.get("ClientToken") or uuid.uuid4().hex)
         sources = [request["DataSource"], *request.get("AdditionalDataSources", {}).values()]
         for source in sources:
@@ -92,9 +91,10 @@ class DataQuality:
     def _list(self, call: Call, request: Record) -> Record:
         wanted = request.get("Filter", {})
         with self._lock:
-            runs = list(self._runs.get((call.account, call.region), {}).values())
+            runs = list(self._runs.get(owner_of(call), {}).values())
         found = [run.record for run in reversed(runs) if _fits(run.record, wanted)]
-        return page("Runs", found, request)
+        shown, token = page(found, request, LARGEST_PAGE)
+        return {"Runs": shown, "NextToken": token}
 
     def _cancel(self, call: Call, request: Record) -> Record:
         run = self._run(call, request["RunId"])
@@ -104,7 +104,7 @@ class DataQuality:
 
     def _run(self, call: Call, run_id: str) -> EvaluationRun:
         with self._lock:
-            run = self._runs.get((call.account, call.region), {}).get(run_id)
+            run = self._runs.get(owner_of(call), {}).get(run_id)
         if run is None:
             raise ApiError("EntityNotFoundException", f"Data quality ruleset evaluation run not found: {run_id}")
         return run
@@ -138,6 +138,7 @@ class DataQuality:
             self._results.keep(run.owner, result)
         if not run.end("SUCCEEDED", result_ids=[result["ResultId"] for result in results]):
             return
+        write_log(self._context, run, "output", [line for result in results for line in told(result)])
         for result in results:
             try:
                 self._announce(run, result)

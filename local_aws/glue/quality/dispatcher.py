@@ -13,6 +13,7 @@ from local_aws.glue.quality.batch import Batch
 from local_aws.glue.quality.evaluation_run import EvaluationRun
 from local_aws.glue.quality.evaluator_process import EvaluatorEndedError, EvaluatorProcess, scratch_folder
 from local_aws.glue.quality.measures import Measured
+from local_aws.glue.quality.run_log import write_log
 from local_aws.glue.quality.sources import SourceError
 from local_aws.jobs.java import JavaMissingError
 from local_aws.jobs.s3_files import S3_ERRORS
@@ -20,6 +21,7 @@ from local_aws.service import LocalContext
 
 _log = logging.getLogger(__name__)
 
+STOPPING = "the local AWS is stopping"
 # a batch is complete when no run has come for this long, or when its first has waited the longest time
 QUIET_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 1.5
 
@@ -41,8 +43,11 @@ class Dispatcher:
         self._batches = 0
 
     def submit(self, run: EvaluationRun) -> None:
-        """Take a run."""
+        """Take a run; a dispatcher that is closed stops it."""
         with self._arrivals:
+            if self._closed:
+                run.end("STOPPED", STOPPING)
+                return
             self._pending.append(run)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="data-quality", daemon=True)
@@ -69,7 +74,7 @@ class Dispatcher:
         if self._process is not None:
             self._process.stop()
         for run in self._pending:
-            run.end("STOPPED", "the local AWS is stopping")
+            run.end("STOPPED", STOPPING)
 
     def _next_batch(self) -> list[EvaluationRun]:
         with self._arrivals:
@@ -106,9 +111,9 @@ class Dispatcher:
                 batch.add(run)
                 added.append(run)
             except SourceError as error:
-                run.end("FAILED", str(error))
+                self._fail([run], str(error))
             except S3_ERRORS as error:
-                run.end("FAILED", f"{type(error).__name__}: {error}")
+                self._fail([run], f"{type(error).__name__}: {error}")
         try:
             answer = process.measure(batch.plan(), lambda: self._unwanted(added)) if added else None
         except (SourceError, *S3_ERRORS) as error:
@@ -123,7 +128,7 @@ class Dispatcher:
         for run in runs:
             run.expire()
             if self._closed:
-                run.end("STOPPED", "the local AWS is stopping")
+                run.end("STOPPED", STOPPING)
         return all(run.ended for run in runs)
 
     def _evaluator(self) -> tuple[EvaluatorProcess, bool]:
@@ -139,4 +144,5 @@ class Dispatcher:
 
     def _fail(self, runs: list[EvaluationRun], reason: str) -> None:
         for run in runs:
-            run.end("FAILED", reason[-1024:])
+            if run.end("FAILED", reason[-1024:]):
+                write_log(self._context, run, "error", reason.splitlines())

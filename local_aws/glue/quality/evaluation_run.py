@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from local_aws.glue.operations import Owner
 from local_aws.glue.quality.rules import AnyRule
 
 ENDED_STATES = frozenset({"STOPPED", "SUCCEEDED", "FAILED", "TIMEOUT"})
@@ -26,7 +27,7 @@ class Ruleset:
 class EvaluationRun:
     """`record` is the run of the Glue API; `owner` the account and the region that it belongs to."""
 
-    owner: tuple[str, str]
+    owner: Owner
     role: str
     rulesets: Sequence[Ruleset]
     record: dict[str, Any]

@@ -63,7 +63,8 @@ def measure_tables(spark: SparkSession, tables: list[Table]) -> dict[str, Any]:
 
 
 def _measure_table(spark: SparkSession, table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
-    for runs in _runs_by_schema(spark, table):
+    _find_schemas(spark, table)
+    for runs in _runs_by_schema(table):
         frame = _read(spark, table, runs)
         columns = {field.name: field.dataType for field in frame.schema if field.name != RUN}
         errors: dict[str, str] = {}
@@ -169,6 +170,7 @@ def _groups(frame: DataFrame, key: str, measure: dict[str, Any]) -> Found:
 def _reference(spark: SparkSession, frame: DataFrame, other: Table | None, key: str, measure: dict[str, Any]) -> Found:
     if other is None:
         raise MeasureError(f"{measure['alias']} not found in additional sources")
+    _find_schemas(spark, other)
     reference = _read(spark, {**other, "runs": {"": list(range(len(other["units"])))}}, [""])
     existing = {name.lower() for name in reference.columns}
     for column in measure["other_columns"]:
@@ -194,27 +196,38 @@ def _nothing(measure: dict[str, Any]) -> Any:
     return empty.get(measure["kind"], measure["empty"])
 
 
-def _runs_by_schema(spark: SparkSession, table: Table) -> list[list[str]]:
+def _find_schemas(spark: SparkSession, table: Table) -> None:
+    """Note with each unit what schemas its files have."""
+    units = table["units"]
+    if table["format"] == "parquet":
+        with ThreadPoolExecutor(4) as pool:
+            schemas = pool.map(lambda unit: _parquet_schemas(spark, Path(unit["folder"])), units)
+            for unit, found in zip(units, schemas, strict=True):
+                unit["schemas"] = found
+
+
+def _runs_by_schema(table: Table) -> list[list[str]]:
     """Split the runs by the schemas of their files: a column may have changed its type from day to day."""
-    if table["format"] == "csv":
-        return [list(table["runs"])]
-    schemas = [_parquet_schemas(spark, Path(unit["folder"])) for unit in table["units"]]
-    sorted_runs: dict[frozenset[str], list[str]] = {}
+    alike: dict[frozenset[str], list[str]] = {}
     for run, units in table["runs"].items():
-        sorted_runs.setdefault(frozenset().union(*(schemas[unit] for unit in units)), []).append(run)
-    return list(sorted_runs.values())
+        schemas = frozenset(schema for unit in units for schema in table["units"][unit].get("schemas", ()))
+        alike.setdefault(schemas, []).append(run)
+    return list(alike.values())
 
 
 def _parquet_schemas(spark: SparkSession, folder: Path) -> frozenset[str]:
+    """Return the schemas of a folder's files as Spark's JSON, without a job of Spark."""
     jvm: Any = spark._jvm
     configuration = spark._jsc.hadoopConfiguration()
+    hadoop, parquet = jvm.org.apache.parquet.hadoop, jvm.org.apache.spark.sql.execution.datasources.parquet
+    converter = parquet.ParquetToSparkSchemaConverter(spark._jsparkSession.sessionState().conf())
     schemas = set()
     for file in folder.iterdir():
         path = jvm.org.apache.hadoop.fs.Path(str(file))
-        source = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, configuration)
-        reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(source)
+        reader = hadoop.ParquetFileReader.open(hadoop.util.HadoopInputFile.fromPath(path, configuration))
         try:
-            schemas.add(reader.getFooter().getFileMetaData().getSchema().toString())
+            footer = hadoop.Footer(path, reader.getFooter())
+            schemas.add(str(parquet.ParquetFileFormat.readSchemaFromFooter(footer, converter).json()))
         finally:
             reader.close()
     return frozenset(schemas)
@@ -222,37 +235,43 @@ def _parquet_schemas(spark: SparkSession, folder: Path) -> frozenset[str]:
 
 def _read(spark: SparkSession, table: Table, runs: list[str]) -> DataFrame:
     """Return the rows of the runs' units with the partition keys and the run that they belong to."""
-    pairs = [(unit, run) for run in runs for unit in table["runs"][run]]
-    units = sorted({unit for unit, _ in pairs})
-    folders = [table["units"][unit]["folder"] for unit in units]
-    filled = [folder for folder in folders if any(Path(folder).iterdir())]
-    rows = _read_csv(spark, table, filled) if table["format"] == "csv" else _read_parquet(spark, table, filled)
+    units = sorted({unit for run in runs for unit in table["runs"][run]})
+    filled = [table["units"][unit] for unit in units if any(Path(table["units"][unit]["folder"]).iterdir())]
+    if not filled:
+        rows = _no_rows(spark, table)
+    else:
+        rows = _read_csv(spark, table, filled) if table["format"] == "csv" else _read_parquet(spark, filled)
     keys = table["keys"]
     names = {key.lower() for key, _ in keys}
     rows = rows.select(*(F.col(_quoted(column)) for column in rows.columns if column.lower() not in names))
-    lines = [
-        ", ".join([str(unit), _literal(run), *(_key(value, kind) for value, (_, kind) in _values(table, unit))])
-        for unit, run in pairs
+    owners = [
+        [_owner(table, unit, run) for run in runs if unit in table["runs"][run]] if unit in units else []
+        for unit in range(len(table["units"]))
     ]
-    header = ", ".join([UNIT, RUN, *(_quoted(key) for key, _ in keys)])
-    owners = spark.sql(f"SELECT * FROM VALUES {', '.join(f'({line})' for line in lines)} AS owners({header})")  # noqa: S608
-    return rows.join(F.broadcast(owners), UNIT).drop(UNIT)
+    by_unit = ", ".join(f"array({', '.join(each)})" if each else "NULL" for each in owners)
+    return rows.select("*", F.expr(f"inline(element_at(array({by_unit}), {UNIT} + 1))")).drop(UNIT)
 
 
-def _values(table: Table, unit: int) -> Iterator[tuple[str, tuple[str, str]]]:
-    return zip(table["units"][unit]["values"], table["keys"], strict=True)
+def _owner(table: Table, unit: int, run: str) -> str:
+    """Return a run that a unit's rows belong to, with the values of the partition keys, as SQL."""
+    keys = zip(table["units"][unit]["values"], table["keys"], strict=True)
+    values = [f"CAST({_literal(value)} AS {kind}) AS {_quoted(name)}" for value, (name, kind) in keys]
+    return f"struct({', '.join([f'{_literal(run)} AS {RUN}', *values])})"
 
 
-def _read_parquet(spark: SparkSession, table: Table, folders: list[str]) -> DataFrame:
-    if not folders:
-        return _no_rows(spark, table)
-    reader = spark.read.option("basePath", str(Path(folders[0]).parent)).option("mergeSchema", True)
-    return reader.parquet(*folders)
+def _read_parquet(spark: SparkSession, units: list[dict[str, Any]]) -> DataFrame:
+    folders = [unit["folder"] for unit in units]
+    reader = spark.read.option("basePath", str(Path(folders[0]).parent))
+    schemas = {schema for unit in units for schema in unit["schemas"]}
+    if len(schemas) == 1:
+        # a schema that is known spares Spark a job that looks for it
+        schema = T.StructType.fromJson(json.loads(schemas.pop()))
+        return reader.schema(schema.add(UNIT, T.IntegerType())).parquet(*folders)
+    return reader.option("mergeSchema", True).parquet(*folders)
 
 
-def _read_csv(spark: SparkSession, table: Table, folders: list[str]) -> DataFrame:
-    if not folders:
-        return _no_rows(spark, table)
+def _read_csv(spark: SparkSession, table: Table, units: list[dict[str, Any]]) -> DataFrame:
+    folders = [unit["folder"] for unit in units]
     columns = table["columns"]
     texts = T.StructType([T.StructField(name, T.StringType()) for name, _ in columns])
     reader = spark.read.schema(texts.add(UNIT, T.IntegerType())).option("basePath", str(Path(folders[0]).parent))
@@ -270,10 +289,6 @@ def _read_csv(spark: SparkSession, table: Table, folders: list[str]) -> DataFram
 def _no_rows(spark: SparkSession, table: Table) -> DataFrame:
     fields = ", ".join(f"{_quoted(name)} {kind}" for name, kind in table["columns"])
     return spark.createDataFrame([], f"{fields}, {UNIT} int")
-
-
-def _key(value: str, kind: str) -> str:
-    return f"CAST({_literal(value)} AS {kind})"
 
 
 def _literal(text: str) -> str:

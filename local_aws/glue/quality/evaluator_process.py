@@ -29,9 +29,12 @@ class EvaluatorEndedError(Exception):
 
 
 class EvaluatorProcess:
-    """A running evaluator. It is started at once, so that Spark starts while files are fetched."""
+    """A running evaluator, started at once, so that Spark starts while files are fetched.
 
-    def __init__(self, context: LocalContext) -> None:
+    It ends by itself when it has no plan for `idle_seconds`.
+    """
+
+    def __init__(self, context: LocalContext, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._scratch = scratch_directory(context.state_dir)
         self.folder = self._scratch / "plans"
         self.folder.mkdir()
@@ -39,7 +42,7 @@ class EvaluatorProcess:
         self._lines: deque[str] = deque(maxlen=50)
         image = context.images.get("glue")
         self._process = JobProcess(
-            [image.python if image else sys.executable, evaluator.__file__, str(self.folder), str(IDLE_SECONDS)],
+            [image.python if image else sys.executable, evaluator.__file__, str(self.folder), str(idle_seconds)],
             directory=self._scratch,
             environment=self._environment(context, image.python if image else sys.executable),
             stdout=self._lines.append,
@@ -84,6 +87,7 @@ class EvaluatorProcess:
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.shuffle.partitions": str(cores),
+            "spark.sql.adaptive.enabled": "false",
             "spark.local.dir": str(self._scratch),
             "spark.sql.warehouse.dir": str(self._scratch / "warehouse"),
             "spark.sql.session.timeZone": "UTC",

@@ -5,9 +5,8 @@ Measures are values: two rules that need the same number share it, and so do all
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from local_aws.glue.quality.rules import Rule
@@ -33,9 +32,9 @@ class Measure:
     alias: str = ""
     other_columns: tuple[str, ...] = ()
 
-    def as_json(self) -> str:
+    def as_json(self) -> dict[str, object]:
         """Return the measure as the evaluator reads it."""
-        return json.dumps(self.__dict__)
+        return asdict(self)
 
 
 class NotMeasuredError(Exception):

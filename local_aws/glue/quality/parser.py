@@ -53,10 +53,10 @@ class _Parser:
         self._take()
         self._expect("=")
         self._expect("[")
-        if self._next.value == "]":
+        if self._is_sign("]"):
             raise DqdlError(f"line {self._next.line}: Rules is empty: it needs at least one rule")
         rules = [self._any_rule()]
-        while self._next.value == ",":
+        while self._is_sign(","):
             self._take()
             rules.append(self._any_rule())
         self._expect("]")
@@ -80,7 +80,7 @@ class _Parser:
         return rules[0] if len(rules) == 1 else Composite(operator, tuple(rules))
 
     def _operand_rule(self) -> AnyRule:
-        if self._next.value != "(" or self._next.kind != "sign":
+        if not self._is_sign("("):
             return self._rule()
         self._take()
         rule = self._any_rule()
@@ -105,7 +105,7 @@ class _Parser:
                 threshold = self._threshold()
             if self._is_word("labels"):
                 raise DqdlError("labels of rules are not kept by the local AWS")
-            if self._next.value not in (",", "]", ")") and not self._is_word("and") and not self._is_word("or"):
+            if not (self._is_sign(",", "]", ")") or self._is_word("and") or self._is_word("or")):
                 raise self._unexpected("a comma, or the end of the rule")
             rule = Rule(head.value, tuple(parameters), condition, where, threshold)
             check_form(rule)
@@ -139,7 +139,7 @@ class _Parser:
         negated = self._is_word("not")
         if negated:
             self._take()
-        if self._next.kind == "sign" and self._next.value in COMPARISONS and not negated:
+        if self._is_sign(*COMPARISONS) and not negated:
             operator = self._take().value
             operands = [self._operand()]
         elif self._is_word("between"):
@@ -165,7 +165,7 @@ class _Parser:
     def _list(self) -> list[Operand]:
         self._expect("[")
         operands = [self._operand()]
-        while self._next.value == ",":
+        while self._is_sign(","):
             self._take()
             operands.append(self._operand())
         self._expect("]")
@@ -179,22 +179,22 @@ class _Parser:
             return Keyword[self._take().value]
         if token.value == "now" or (token.value == "(" and self._tokens[self._at + 1].value == "now"):
             return self._now()
-        if token.kind == "number" or token.value == "-":
+        if token.kind == "number" or self._is_sign("-"):
             return self._number_or_duration()
         if token.kind == "word" and self._tokens[self._at + 1].value == "(":
             raise DqdlError(f"'{token.value}(...)' is dynamic: dynamic rules are evaluated by Glue jobs only")
-        if token.value == "$":
+        if self._is_sign("$"):
             raise DqdlError("constants are not evaluated by the local AWS")
         raise self._unexpected("a number, a quoted text, a date, NULL, EMPTY or WHITESPACES_ONLY")
 
     def _number_or_duration(self) -> Number | Duration:
-        sign = "-" if self._next.value == "-" else ""
+        sign = "-" if self._is_sign("-") else ""
         if sign:
             self._take()
         if self._next.kind != "number":
             raise self._unexpected("a number")
         text = self._take().value
-        if self._next.value in ("+", "-", "*", "/"):
+        if self._is_sign("+", "-", "*", "/"):
             raise DqdlError("calculations are not evaluated by the local AWS: write the number")
         if self._next.value in ("days", "hours", "minutes"):
             if sign or "." in text:
@@ -203,14 +203,14 @@ class _Parser:
         return Number(sign + text)
 
     def _now(self) -> Date:
-        bracketed = self._next.value == "("
+        bracketed = self._is_sign("(")
         if bracketed:
             self._take()
         for part in ("now", "(", ")"):
             self._expect(part)
         if not bracketed:
             return Date(None)
-        if self._next.value not in ("+", "-"):
+        if not self._is_sign("+", "-"):
             raise self._unexpected("+ or - after now()")
         sign: Literal["+", "-"] = "+" if self._take().value == "+" else "-"
         offset = self._number_or_duration()
@@ -237,6 +237,9 @@ class _Parser:
         if self._next.kind == "text" or self._next.value != sign:
             raise self._unexpected(f"'{sign}'")
         self._take()
+
+    def _is_sign(self, *signs: str) -> bool:
+        return self._next.kind == "sign" and self._next.value in signs
 
     def _is_word(self, word: str) -> bool:
         token = self._next

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.quality.checks import judge
 from local_aws.glue.quality.evaluation_run import EvaluationRun, Ruleset
 from local_aws.glue.quality.measures import Measured
 from local_aws.glue.quality.outcomes import Outcome
-from local_aws.glue.quality.pages import page
 from local_aws.glue.quality.rules import AnyRule
 from local_aws.json_api import ApiError
 from local_aws.service import Call
 
-Record = dict[str, Any]
+LARGEST_PAGE = 1000
 # the longest description and message that the API gives
 TEXT_LIMIT = 2048
 
@@ -27,14 +27,14 @@ class Results:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._results: dict[tuple[str, str], dict[str, Record]] = {}
-        self.operations: dict[str, Callable[[Call, Record], Record]] = {
+        self._results: dict[Owner, dict[str, Record]] = {}
+        self.operations: dict[str, Handler] = {
             "GetDataQualityResult": self._get,
             "BatchGetDataQualityResult": self._batch_get,
             "ListDataQualityResults": self._list,
         }
 
-    def keep(self, owner: tuple[str, str], result: Record) -> None:
+    def keep(self, owner: Owner, result: Record) -> None:
         """Keep a result."""
         with self._lock:
             self._results.setdefault(owner, {})[result["ResultId"]] = result
@@ -54,11 +54,12 @@ class Results:
     def _list(self, call: Call, request: Record) -> Record:
         wanted = request.get("Filter", {})
         found = [result for result in reversed(self._of(call).values()) if _fits(result, wanted)]
-        return page("Results", found, request)
+        shown, token = page(found, request, LARGEST_PAGE)
+        return {"Results": shown, "NextToken": token}
 
     def _of(self, call: Call) -> dict[str, Record]:
         with self._lock:
-            return dict(self._results.get((call.account, call.region), {}))
+            return dict(self._results.get(owner_of(call), {}))
 
 
 def result_of(run: EvaluationRun, ruleset: Ruleset, measured: Measured, completed: datetime) -> Record:
@@ -80,6 +81,16 @@ def result_of(run: EvaluationRun, ruleset: Ruleset, measured: Measured, complete
             "TotalRulesFailed": len(rules) - passed,
         },
     }
+
+
+def told(result: Record) -> list[str]:
+    """Return a result as lines of a log: the score, and each rule that failed with its reason."""
+    counts = result["AggregatedMetrics"]
+    lines = [f"{result['RulesetName']}: {counts['TotalRulesPassed']} of {counts['TotalRulesProcessed']} rules passed"]
+    for rule in result["RuleResults"]:
+        if rule["Result"] != "PASS":
+            lines.append(f"{rule['Name']} failed: {rule['Description']}: {rule['EvaluationMessage']}")
+    return lines
 
 
 def _rule_result(number: int, rule: AnyRule, measured: Measured) -> Record:

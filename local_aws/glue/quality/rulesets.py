@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.quality.evaluation_run import Ruleset
-from local_aws.glue.quality.pages import page
 from local_aws.glue.quality.parser import parse_ruleset
 from local_aws.glue.quality.rules import AnyRule
 from local_aws.glue.quality.tokens import DqdlError
 from local_aws.json_api import ApiError
 from local_aws.service import Call
 
-Record = dict[str, Any]
+LARGEST_PAGE = 1000
 _KEPT: tuple[str, ...] = ("Name", "Description", "Ruleset", "TargetTable")
 _CHANGED: tuple[str, ...] = ("Description", "Ruleset")
 
@@ -33,8 +31,8 @@ class Rulesets:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._entries: dict[tuple[str, str], dict[str, _Entry]] = {}
-        self.operations: dict[str, Callable[[Call, Record], Record]] = {
+        self._entries: dict[Owner, dict[str, _Entry]] = {}
+        self.operations: dict[str, Handler] = {
             "CreateDataQualityRuleset": self._create,
             "GetDataQualityRuleset": self._get,
             "UpdateDataQualityRuleset": self._update,
@@ -42,7 +40,7 @@ class Rulesets:
             "ListDataQualityRulesets": self._list,
         }
 
-    def rules(self, owner: tuple[str, str], name: str) -> Ruleset:
+    def rules(self, owner: Owner, name: str) -> Ruleset:
         """Return a ruleset as it is now."""
         with self._lock:
             return Ruleset(name, self._entry(owner, name).rules)
@@ -54,7 +52,7 @@ class Rulesets:
         now = datetime.now(UTC)
         kept: Record = {member: request[member] for member in _KEPT if member in request}
         with self._lock:
-            entries = self._entries.setdefault((call.account, call.region), {})
+            entries = self._entries.setdefault(owner_of(call), {})
             if name in entries:
                 raise ApiError("AlreadyExistsException", f"Data quality ruleset already exists: {name}")
             entries[name] = _Entry({**kept, "CreatedOn": now, "LastModifiedOn": now}, rules, request.get("Tags", {}))
@@ -62,11 +60,11 @@ class Rulesets:
 
     def _get(self, call: Call, request: Record) -> Record:
         with self._lock:
-            return dict(self._entry((call.account, call.region), request["Name"]).record)
+            return dict(self._entry(owner_of(call), request["Name"]).record)
 
     def _update(self, call: Call, request: Record) -> Record:
         with self._lock:
-            entry = self._entry((call.account, call.region), request["Name"])
+            entry = self._entry(owner_of(call), request["Name"])
             if "Ruleset" in request:
                 entry.rules = _parsed(request["Name"], request["Ruleset"])
             changed: Record = {member: request[member] for member in _CHANGED if member in request}
@@ -75,8 +73,8 @@ class Rulesets:
 
     def _delete(self, call: Call, request: Record) -> Record:
         with self._lock:
-            self._entry((call.account, call.region), request["Name"])
-            del self._entries[(call.account, call.region)][request["Name"]]
+            self._entry(owner_of(call), request["Name"])
+            del self._entries[owner_of(call)][request["Name"]]
         return {}
 
     def _list(self, call: Call, request: Record) -> Record:
@@ -84,12 +82,13 @@ class Rulesets:
         with self._lock:
             found = [
                 {**entry.record, "RuleCount": len(entry.rules)}
-                for entry in self._entries.get((call.account, call.region), {}).values()
+                for entry in self._entries.get(owner_of(call), {}).values()
                 if _fits(entry.record, wanted) and tags.items() <= entry.tags.items()
             ]
-        return page("Rulesets", found, request)
+        shown, token = page(found, request, LARGEST_PAGE)
+        return {"Rulesets": shown, "NextToken": token}
 
-    def _entry(self, owner: tuple[str, str], name: str) -> _Entry:
+    def _entry(self, owner: Owner, name: str) -> _Entry:
         entry = self._entries.get(owner, {}).get(name)
         if entry is None:
             raise ApiError("EntityNotFoundException", f"Data quality ruleset not found: {name}")
