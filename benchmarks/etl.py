@@ -3,8 +3,8 @@
     python benchmarks/etl.py [--scales 1,10,50] [--days 365] [--runs 3] [--json]
 
 A scale of 10 has ten times the flights of each day, with flight numbers of their own. Each measurement is a process of
-its own; of Spark the time counts from the started session on. The job does what bare pyspark does and more: it looks at each file's ends, checks every value,
-counts what it wrote, and finds keys that come twice.
+its own; of Spark the time counts from the started session on. The job does what bare pyspark does and more: it looks at
+each file's ends, checks every value, counts what it wrote, and finds keys that come twice.
 """
 
 from __future__ import annotations
