@@ -9,7 +9,9 @@ from aws_cdk import RemovalPolicy
 from mlops_constructs.log_retention import LogRetention
 from mlops_constructs.pipeline_steps import JobNetwork
 
-from .settings import EnvironmentSettings, Model, Repository
+from .dataset_settings import Dataset
+from .model_settings import Model
+from .settings import EnvironmentSettings, Repository
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,14 @@ class Blueprint:
         platform = self.settings.platform
         return {**platform.tags, "platform": platform.name, "environment": self.settings.name}
 
-    def name_of(self, model: Model) -> str:
-        """The name of a model's endpoint, pipeline and registry, which are contracts."""
-        return f"{self.settings.name}-{model.slug}"
+    @property
+    def place(self) -> str:
+        """The name of what there is once in an environment: the database and the workgroup, as mlops-dev."""
+        return f"{self.settings.platform.name}-{self.settings.name}"
+
+    def name_of(self, part: Model | Dataset) -> str:
+        """The name of a model's endpoint, pipeline, registry and rules, or of a dataset's workflow and rules.
+
+        They are contracts.
+        """
+        return f"{self.settings.name}-{part.slug}"

@@ -1,21 +1,25 @@
-"""The data of an environment: the lake and one feature job per model."""
+"""The data of an environment: the lake, its catalog, a pipeline for each dataset, and where people query."""
 
 from __future__ import annotations
 
 from aws_cdk import CfnOutput, Duration, Stack
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from mlops_constructs.data_catalog import DataCatalog
 from mlops_constructs.data_lake import DataLake
-from mlops_constructs.feature_job import FeatureJob, SparkCode, SparkSizing
+from mlops_constructs.glue_job import JobSecurity
+from mlops_constructs.query_workgroup import QueryWorkGroup
 
+from . import lake_queries, lake_tables
 from .blueprint import Blueprint
+from .dataset_pipeline import DatasetPipeline
+from .dataset_settings import Dataset
 from .foundation_stack import FoundationStack
-from .settings import Model
+from .model_settings import Model
 
 
 class DataStack(Stack):
-    """Raw data comes in, features come out, and serving and training leave their captures and artifacts."""
+    """Raw files come in, checked days of datasets come out, and models leave captures, predictions and artifacts."""
 
     def __init__(
         self,
@@ -26,26 +30,96 @@ class DataStack(Stack):
         foundation: FoundationStack,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
+        self._blueprint = blueprint
         settings = blueprint.settings
-        self.lake = DataLake(
+        self.lake = self._define_lake(foundation)
+        self.catalog = DataCatalog(
+            self,
+            "Catalog",
+            database_name=blueprint.place.replace("-", "_"),
+            description=f"The data of {settings.platform.name} in {settings.name}",
+            removal=blueprint.removal,
+        )
+        self.queries = QueryWorkGroup(
+            self,
+            "Queries",
+            work_group_name=blueprint.place,
+            results=self.lake.artifacts,
+            key=foundation.key,
+            limit_gb=settings.environment.query_limit_gb,
+            removal=blueprint.removal,
+        )
+        security = JobSecurity(self, "Security", key=foundation.key)
+        self.datasets = {each.name: self._define_dataset(each, security, foundation) for each in settings.datasets}
+        for dataset in settings.datasets:
+            for model in settings.readers_of(dataset):
+                self._define_model(model, dataset)
+        self._export()
+        self._tell()
+
+    def _define_lake(self, foundation: FoundationStack) -> DataLake:
+        environment = self._blueprint.settings.environment
+        return DataLake(
             self,
             "Lake",
             key=foundation.key,
             access_logs=foundation.access_logs,
-            removal=blueprint.removal,
-            capture_retention=Duration.days(settings.environment.capture_retention_days),
+            removal=self._blueprint.removal,
+            capture_retention=Duration.days(environment.capture_retention_days),
+            quarantine_retention=Duration.days(environment.quarantine_retention_days),
+            passing={"queries/": Duration.days(30), "spark-logs/": Duration.days(30)},
         )
-        for model in settings.models:
-            features = self._define_features(model, blueprint, foundation.key)
-            features.on_failure("Failed", foundation.alarm_target)
-            self.lake.grant_read(features.role, "raw", *(f"{table}/" for table in model.data.tables))
-            self.lake.grant_read_write(features.role, "curated", f"{model.name}/")
-            CfnOutput(self, f"{model.title}FeatureJobName", value=features.job_name)
-        self._export()
-        CfnOutput(self, "RawBucketName", value=self.lake.raw.bucket_name)
-        CfnOutput(self, "CuratedBucketName", value=self.lake.curated.bucket_name)
-        CfnOutput(self, "CaptureBucketName", value=self.lake.capture.bucket_name)
-        CfnOutput(self, "ArtifactsBucketName", value=self.lake.artifacts.bucket_name)
+
+    def _define_dataset(self, dataset: Dataset, security: JobSecurity, foundation: FoundationStack) -> DatasetPipeline:
+        pipeline = DatasetPipeline(
+            self,
+            dataset.title,
+            blueprint=self._blueprint,
+            dataset=dataset,
+            readers=self._blueprint.settings.readers_of(dataset),
+            lake=self.lake,
+            catalog=self.catalog,
+            security=security,
+        )
+        pipeline.workflow.on_failure("Failed", foundation.alarm_target)
+        self.queries.add_query(
+            f"{dataset.title}Rows",
+            name=f"{dataset.name}: rows by day",
+            description="How many rows are published, by day",
+            table=pipeline.prepared,
+            sql=lake_queries.rows_by_day(pipeline.prepared),
+        )
+        self.queries.add_query(
+            f"{dataset.title}Quarantine",
+            name=f"{dataset.name}: quarantine",
+            description="Why rows are in quarantine",
+            table=pipeline.quarantine,
+            sql=lake_queries.quarantine_reasons(pipeline.quarantine),
+        )
+        CfnOutput(self, f"{dataset.title}WorkflowName", value=pipeline.workflow.workflow_name)
+        CfnOutput(self, f"{dataset.title}PrepareJobName", value=pipeline.prepare.job_name)
+        CfnOutput(self, f"{dataset.title}PublishJobName", value=pipeline.publish.job_name)
+        return pipeline
+
+    def _define_model(self, model: Model, dataset: Dataset) -> None:
+        bucket, prepared = self.lake.curated.bucket_name, self.datasets[dataset.name].prepared
+        self.catalog.add_table(
+            f"{model.title}Predictions",
+            name=f"{model.name}_predictions",
+            schema=lake_tables.predictions_table(model, dataset, bucket),
+        )
+        self.catalog.add_table(
+            f"{model.title}GroundTruth",
+            name=f"{model.name}_ground_truth",
+            schema=lake_tables.ground_truth_table(model, dataset, bucket),
+        )
+        self.queries.add_query(
+            f"{model.title}Label",
+            name=f"{model.name}: label by day",
+            description=f"The mean of {model.data.label} by day",
+            table=prepared,
+            sql=lake_queries.label_by_day(model, prepared),
+        )
 
     def _export(self) -> None:
         # Whether a model uses them or not: an export that went with its last use would be refused as still imported,
@@ -54,22 +128,14 @@ class DataStack(Stack):
             self.export_value(bucket.bucket_arn)
             self.export_value(bucket.bucket_name)
 
-    def _define_features(self, model: Model, blueprint: Blueprint, key: kms.IKey) -> FeatureJob:
-        repository = blueprint.repository
-        return FeatureJob(
-            self,
-            f"{model.title}Features",
-            code=SparkCode(script=repository.etl_script, library=repository.models, package=model.name),
-            key=key,
-            arguments={
-                "--model": model.name,
-                "--raw": f"s3://{self.lake.raw.bucket_name}",
-                "--curated": f"s3://{self.lake.curated.bucket_name}/{model.name}",
-            },
-            sizing=SparkSizing(
-                worker_type=model.etl.worker_type,
-                workers=model.etl.workers,
-                timeout=Duration.minutes(model.etl.timeout_minutes),
-            ),
-            logs=blueprint.logs,
-        )
+    def _tell(self) -> None:
+        for zone, bucket in (
+            ("Raw", self.lake.raw),
+            ("Curated", self.lake.curated),
+            ("Quarantine", self.lake.quarantine),
+            ("Capture", self.lake.capture),
+            ("Artifacts", self.lake.artifacts),
+        ):
+            CfnOutput(self, f"{zone}BucketName", value=bucket.bucket_name)
+        CfnOutput(self, "DatabaseName", value=self.catalog.database_name)
+        CfnOutput(self, "QueryWorkGroupName", value=self.queries.work_group_name)

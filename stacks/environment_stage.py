@@ -33,11 +33,14 @@ class EnvironmentStage(Stage):
                 foundation=foundation,
                 lake=data.lake,
             )
+            if model.serving is None:
+                continue
             ServingStack(
                 self,
                 f"{model.slug}-serving",
                 blueprint=blueprint,
                 model=model,
+                serving=model.serving,
                 foundation=foundation,
                 lake=data.lake,
                 registry=training.registry,

@@ -1,4 +1,4 @@
-"""What a model's code says about itself, read without running it: synth needs no Spark and trusts no code."""
+"""What the code of models and datasets says about itself, read without running it: synth needs no Spark."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
-def declared_tables(etl: Path) -> list[str] | None:
-    """The keys of the dictionary `TABLES` in a model's etl.py; None when there is no such file or dictionary."""
-    value = _assignments(etl).get("TABLES")
-    return _texts(value, {}) if isinstance(value, ast.Dict) else None
+def parameters_of(module: Path, function: str) -> tuple[str, ...] | None:
+    """The names of the parameters of a function at a module's top level; None when there is no such function."""
+    for statement in _module(module).body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == function:
+            given = statement.args
+            return tuple(each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs))
+    return None
 
 
 def declared_features(features: Path) -> list[str] | None:

@@ -7,26 +7,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .settings import Environment, Model, Platform, Repository
+from .dataset_settings import Dataset
+from .model_settings import Model
+from .setting_types import Section
+from .settings import Environment, Platform, Repository
 
 
 def schemas() -> Mapping[str, str]:
     """The text of each schema by its file name."""
-    overrides = _optional(Model.model_json_schema())
     environment = Environment.model_json_schema()
-    environment["$defs"] |= overrides.pop("$defs") | {"ModelOverrides": overrides}
-    models = environment["properties"]["models"]
-    models["patternProperties"] = {
-        pattern: {"$ref": "#/$defs/ModelOverrides"} for pattern in models["patternProperties"]
-    }
-    models["additionalProperties"] = False
+    for key, section in (("models", Model), ("datasets", Dataset)):
+        _describe_overrides(environment, key, section)
     found = {
         "platform.schema.json": Platform.model_json_schema(),
         "environment.schema.json": environment,
         "model.schema.json": Model.model_json_schema(),
+        "dataset.schema.json": Dataset.model_json_schema(),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {name: json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n" for name, schema in found.items()}
+
+
+def _describe_overrides(environment: dict[str, Any], key: str, section: type[Section]) -> None:
+    """Say what an environment can override in the declarations of a kind."""
+    overrides = _optional(section.model_json_schema())
+    name = f"{section.__name__}Overrides"
+    environment["$defs"] |= overrides.pop("$defs") | {name: overrides}
+    declarations = environment["properties"][key]
+    declarations["patternProperties"] = {
+        pattern: {"$ref": f"#/$defs/{name}"} for pattern in declarations["patternProperties"]
+    }
+    declarations["additionalProperties"] = False
 
 
 def _optional(schema: Any) -> Any:

@@ -11,7 +11,7 @@ from mlops_constructs.model_registry import ModelRegistry
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
-from .settings import Model
+from .model_settings import Model, Serving
 
 
 class ServingStack(Stack):
@@ -24,6 +24,7 @@ class ServingStack(Stack):
         *,
         blueprint: Blueprint,
         model: Model,
+        serving: Serving,
         foundation: FoundationStack,
         lake: DataLake,
         registry: ModelRegistry,
@@ -38,7 +39,7 @@ class ServingStack(Stack):
             constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
             description="ARN of the model package to serve; empty for no endpoint",
         )
-        percent = model.serving.capture_percent
+        percent = serving.capture_percent
         self.inference = InferenceEndpoint(
             self,
             "Inference",
@@ -47,9 +48,7 @@ class ServingStack(Stack):
             image=foundation.image,
             key=foundation.key,
             capture=DataCapture(bucket=lake.capture, percent=percent) if percent else None,
-            sizing=EndpointSizing(
-                instance_type=model.serving.instance_type, instance_count=model.serving.instance_count
-            ),
+            sizing=EndpointSizing(instance_type=serving.instance_type, instance_count=serving.instance_count),
             network=blueprint.network,
             logs=blueprint.logs,
         )

@@ -12,13 +12,14 @@ from mlops_constructs.pipeline_steps import (
     FailStep,
     JobNetwork,
     JobResources,
+    Manifest,
     ProcessingStep,
     PropertyFile,
     RegisterModelStep,
     TrainingStep,
 )
 
-from .settings import Model
+from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
 LAST_DAY = Parameter(name="LastDay", type="String", default="latest")
@@ -28,8 +29,7 @@ LAST_DAY = Parameter(name="LastDay", type="String", default="latest")
 class Surroundings:
     """Where a pipeline runs and what it reads and writes.
 
-    `code` is the S3 URI of a file, `features` that of a folder and ends with a slash, since SageMaker takes it for the
-    beginning of keys; `artifacts` is continued and has none.
+    `code` and `manifest` are the S3 URIs of files; `artifacts` is continued and has no slash at its end.
     """
 
     image_uri: str
@@ -37,7 +37,7 @@ class Surroundings:
     kms_key_arn: str
     group_name: str
     code: str
-    features: str
+    manifest: str
     artifacts: str
     network: JobNetwork | None = None
 
@@ -46,29 +46,37 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     """The pipeline of one model. Everything that an execution writes lies under its own id."""
     test_days = Parameter(name="TestDays", type="Integer", default=model.training.test_days)
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
-    minimum = Parameter(name="MinimumQuality", type="Float", default=model.gate.minimum)
+    bound = _bound_parameter(model)
+    data = Parameter(name="Data", type="String", default=surroundings.manifest)
     build = _Steps(model, surroundings)
-    prepare = build.prepare(test_days, validation_days)
+    prepare = build.prepare(data, test_days, validation_days)
     train = build.train(prepare)
     evaluate = build.evaluate(prepare, train)
     return PipelineDefinition(
-        parameters=[FIRST_DAY, LAST_DAY, test_days, validation_days, minimum],
-        steps=[prepare, train, evaluate, build.gate(train, evaluate, minimum)],
+        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound],
+        steps=[prepare, train, evaluate, build.gate(data, train, evaluate, bound)],
     )
+
+
+def _bound_parameter(model: Model) -> Parameter:
+    gate = model.gate
+    if gate.maximum is not None:
+        return Parameter(name="MaximumError", type="Float", default=gate.maximum)
+    return Parameter(name="MinimumQuality", type="Float", default=gate.minimum)
 
 
 class _Steps:
     def __init__(self, model: Model, surroundings: Surroundings) -> None:
         self._model = model
         self._at = surroundings
-        self._environment = {"MODEL_NAME": model.name}
+        self._environment = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
         self._resources = JobResources(
             instance_type=model.training.instance_type,
             volume_gb=model.training.volume_gb,
             max_runtime_seconds=model.training.max_runtime_minutes * 60,
         )
 
-    def prepare(self, test_days: Parameter, validation_days: Parameter) -> ProcessingStep:
+    def prepare(self, data: Parameter, test_days: Parameter, validation_days: Parameter) -> ProcessingStep:
         return self._processing(
             "Prepare",
             arguments=[
@@ -81,7 +89,7 @@ class _Steps:
                 "--validation-days",
                 Join("", [validation_days.value]),
             ],
-            inputs={"code": self._at.code, "features": self._at.features},
+            inputs={"code": self._at.code, "features": Manifest(data.value)},
             outputs=["train", "validation", "test"],
         )
 
@@ -112,8 +120,8 @@ class _Steps:
             property_files=[PropertyFile(name="EvaluationReport", output="evaluation", path="evaluation.json")],
         )
 
-    def gate(self, train: TrainingStep, evaluate: ProcessingStep, minimum: Parameter) -> ConditionStep:
-        metric = self._model.gate.metric
+    def gate(self, data: Parameter, train: TrainingStep, evaluate: ProcessingStep, bound: Parameter) -> ConditionStep:
+        metric, serving = self._model.gate.metric, self._model.serving
         reached = evaluate.read("EvaluationReport", f"{self._model.problem}_metrics.{metric}.value")
         register = RegisterModelStep(
             name="Register",
@@ -123,22 +131,25 @@ class _Steps:
             environment=self._environment,
             content_types=["text/csv", "application/json"],
             response_types=["text/csv", "application/json"],
-            instance_types=[self._model.serving.instance_type],
+            instance_types=[serving.instance_type] if serving else [],
             quality_report=Join("/", [evaluate.output("evaluation"), "evaluation.json"]),
-            metadata={"FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
+            metadata={"Data": data.value, "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
         )
+        is_error = self._model.gate.maximum is not None
+        failed = " is above the maximum of " if is_error else " is below the minimum of "
         rejected = FailStep(
-            name="Rejected",
-            message=Join("", [f"The model's {metric} of ", reached, " is below the minimum of ", minimum.value]),
+            name="Rejected", message=Join("", [f"The model's {metric} of ", reached, failed, bound.value])
         )
-        good = Comparison(operator="GreaterThanOrEqualTo", left=reached, right=minimum.value)
+        good = Comparison(
+            operator="LessThanOrEqualTo" if is_error else "GreaterThanOrEqualTo", left=reached, right=bound.value
+        )
         return ConditionStep(name="Gate", conditions=[good], then=[register], otherwise=[rejected])
 
     def _processing(
         self,
         name: str,
         *,
-        inputs: dict[str, Value],
+        inputs: dict[str, Value | Manifest],
         outputs: list[str],
         arguments: list[Value] | None = None,
         property_files: list[PropertyFile] | None = None,

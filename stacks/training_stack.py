@@ -6,19 +6,19 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
-from mlops_constructs.feature_job import PackageAsset
-from mlops_constructs.grants import grant_read_asset
+from mlops_constructs.glue_job import PackageAsset
+from mlops_constructs.grants import grant_read_assets
 from mlops_constructs.model_registry import ModelRegistry
 from mlops_constructs.training_pipeline import TrainingPipeline
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
-from .settings import Model
+from .model_settings import Model
 from .training_definition import Surroundings, training_definition
 
 
 class TrainingStack(Stack):
-    """The features of the lake become registered versions of the model, with their artifacts in the lake."""
+    """What a dataset has published becomes registered versions of the model, with their artifacts in the lake."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class TrainingStack(Stack):
         )
         self.training.on_failure("Failed", foundation.alarm_target)
 
-        grant_read_asset(code, self.training.job_role)
-        lake.grant_read(self.training.job_role, "curated", f"{model.name}/")
+        grant_read_assets([code], self.training.job_role)
+        lake.grant_read(self.training.job_role, "curated", f"{model.data.dataset}/")
         lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
         lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
         self.registry.grant_register(self.training.pipeline_role)
@@ -53,7 +53,7 @@ class TrainingStack(Stack):
             kms_key_arn=foundation.key.key_arn,
             group_name=name,
             code=code.s3_object_url,
-            features=f"s3://{lake.curated.bucket_name}/{model.name}/",
+            manifest=f"s3://{lake.curated.bucket_name}/{model.data.dataset}/manifest.json",
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from aws_cdk import Duration, RemovalPolicy
@@ -12,14 +13,17 @@ from constructs import Construct
 
 from .grants import grant_decrypt, grant_encrypt_decrypt, grant_read_objects, grant_read_write_objects
 
-Zone: TypeAlias = Literal["raw", "curated", "capture", "artifacts"]
+Zone: TypeAlias = Literal["raw", "curated", "quarantine", "capture", "artifacts"]
+
+_SUPERSEDED_DAYS = 7
 
 
 class DataLake(Construct):
-    """Four encrypted buckets: raw data, curated features, captured requests, and the artifacts of pipelines.
+    """Five encrypted buckets: raw, curated and bad data, captured requests, and the artifacts of pipelines.
 
     All are private, accept TLS only, send their events to EventBridge and abort stale uploads. Raw data and artifacts
-    are the state that nothing can rebuild, so they are versioned.
+    are the state that nothing can rebuild, so they are versioned. Curated objects with the tag ``superseded=true`` go
+    after seven days, when whoever still reads them is done.
 
     Parameters
     ----------
@@ -31,6 +35,10 @@ class DataLake(Construct):
         What happens to the buckets when the stack goes. They are kept when left out.
     capture_retention
         How long captured requests are kept: 90 days when left out.
+    quarantine_retention
+        How long bad rows are kept: 90 days when left out.
+    passing
+        Prefixes of the artifacts that are kept for a time only, as the results of queries; none when left out.
     """
 
     def __init__(
@@ -42,19 +50,28 @@ class DataLake(Construct):
         access_logs: s3.IBucket,
         removal: RemovalPolicy = RemovalPolicy.RETAIN,
         capture_retention: Duration | None = None,
+        quarantine_retention: Duration | None = None,
+        passing: Mapping[str, Duration] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._key = key
         self._access_logs = access_logs
         self._removal = removal
         self.raw = self._define_bucket("Raw", versioned=True)
-        self.curated = self._define_bucket("Curated")
-        self.capture = self._define_bucket("Capture", expiration=capture_retention or Duration.days(90))
-        self.artifacts = self._define_bucket("Artifacts", versioned=True)
+        self.curated = self._define_bucket("Curated", rules=[_superseded()])
+        self.quarantine = self._define_bucket("Quarantine", rules=[_expire(quarantine_retention)])
+        self.capture = self._define_bucket("Capture", rules=[_expire(capture_retention)])
+        self.artifacts = self._define_bucket("Artifacts", versioned=True, rules=_passing(passing or {}))
 
     def zone(self, zone: Zone) -> s3.Bucket:
         """The bucket of a zone."""
-        return {"raw": self.raw, "curated": self.curated, "capture": self.capture, "artifacts": self.artifacts}[zone]
+        return {
+            "raw": self.raw,
+            "curated": self.curated,
+            "quarantine": self.quarantine,
+            "capture": self.capture,
+            "artifacts": self.artifacts,
+        }[zone]
 
     def grant_read(self, role: iam.IRole, zone: Zone, *prefixes: str) -> None:
         """Let a role list the zone and read the objects under some prefixes, everything when left out."""
@@ -67,11 +84,12 @@ class DataLake(Construct):
         grant_encrypt_decrypt(self._key, role)
 
     def _define_bucket(
-        self, construct_id: str, *, versioned: bool = False, expiration: Duration | None = None
+        self, construct_id: str, *, versioned: bool = False, rules: Sequence[s3.LifecycleRule] = ()
     ) -> s3.Bucket:
-        rules = [s3.LifecycleRule(id="AbortStaleUploads", abort_incomplete_multipart_upload_after=Duration.days(7))]
-        if expiration:
-            rules.append(s3.LifecycleRule(id="Expire", expiration=expiration))
+        rules = [
+            s3.LifecycleRule(id="AbortStaleUploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
+            *rules,
+        ]
         if versioned:
             rules.append(s3.LifecycleRule(id="ExpireOldVersions", noncurrent_version_expiration=Duration.days(90)))
         bucket = s3.Bucket(
@@ -98,3 +116,20 @@ class DataLake(Construct):
             destination_bucket_name=self._access_logs.bucket_name, log_file_prefix=f"{construct_id.lower()}/"
         )
         return bucket
+
+
+def _expire(after: Duration | None) -> s3.LifecycleRule:
+    return s3.LifecycleRule(id="Expire", expiration=after or Duration.days(90))
+
+
+def _superseded() -> s3.LifecycleRule:
+    return s3.LifecycleRule(
+        id="ExpireSuperseded", tag_filters={"superseded": "true"}, expiration=Duration.days(_SUPERSEDED_DAYS)
+    )
+
+
+def _passing(prefixes: Mapping[str, Duration]) -> list[s3.LifecycleRule]:
+    return [
+        s3.LifecycleRule(id=f"Expire-{prefix.rstrip('/')}", prefix=prefix, expiration=after)
+        for prefix, after in prefixes.items()
+    ]

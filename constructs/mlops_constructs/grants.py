@@ -45,11 +45,16 @@ def grant_write_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> 
     _grant_objects(bucket, role, prefixes, ["s3:PutObject", "s3:AbortMultipartUpload"])
 
 
-def grant_read_asset(asset: assets.Asset, role: iam.IRole) -> None:
-    """Let a role read one asset. The asset's own grant opens the assets of every app in the account."""
-    arn = asset.bucket.bucket_arn
-    _allow(role, ["s3:GetObject"], [f"{arn}/{asset.s3_object_key}"])
+def grant_read_assets(found: Sequence[assets.Asset], role: iam.IRole) -> None:
+    """Let a role read assets and no others: an asset's own grant opens the assets of every app in the account."""
+    arn = found[0].bucket.bucket_arn  # all assets of a stack lie in one bucket
+    _allow(role, ["s3:GetObject"], [f"{arn}/{each.s3_object_key}" for each in found])
     _allow(role, _LISTING, [arn])
+
+
+def grant_tag_objects(bucket: s3.IBucket, role: iam.IRole, *prefixes: str) -> None:
+    """Let a role put tags on the objects under some prefixes, as lifecycle rules look at them."""
+    _grant_objects(bucket, role, prefixes, ["s3:PutObjectTagging"])
 
 
 def _grant_objects(

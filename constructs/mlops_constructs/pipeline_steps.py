@@ -74,9 +74,19 @@ class PropertyFile:
     path: str
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """An input that is a list of objects: the S3 URI of a JSON file with a common prefix and the rest of each URI.
+
+    The files keep the rest of their URI as their path, so that folders as ``day=2013-01-01/`` survive.
+    """
+
+    uri: Value
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProcessingStep:
-    """A Processing job: `inputs` and `outputs` map a name to its S3 URI.
+    """A Processing job: `inputs` and `outputs` map a name to its S3 URI, or an input to a `Manifest`.
 
     SageMaker reads every key that starts with an input's URI: one that ends with a slash is a folder and no more.
     An input called `x` is found under /opt/ml/processing/input/x; an output called `x` is collected from
@@ -90,7 +100,7 @@ class ProcessingStep:
     command: Sequence[str]
     resources: JobResources
     arguments: Sequence[Value] = ()
-    inputs: Mapping[str, Value] = field(default_factory=dict)
+    inputs: Mapping[str, Value | Manifest] = field(default_factory=dict)
     outputs: Mapping[str, Value] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     property_files: Sequence[PropertyFile] = ()
@@ -122,7 +132,7 @@ class ProcessingStep:
             outputs["KmsKeyId"] = self.kms_key_arn
         body: dict[str, Any] = {
             "AppSpecification": container,
-            "ProcessingInputs": [_processing_input(name, uri) for name, uri in self.inputs.items()],
+            "ProcessingInputs": [_processing_input(name, source) for name, source in self.inputs.items()],
             "ProcessingOutputConfig": outputs,
             "ProcessingResources": {"ClusterConfig": self.resources.cluster(self.kms_key_arn)},
             "StoppingCondition": {"MaxRuntimeInSeconds": self.resources.max_runtime_seconds},
@@ -210,7 +220,7 @@ class RegisterModelStep:
     model_artifact: Value
     content_types: Sequence[str]
     response_types: Sequence[str]
-    instance_types: Sequence[str]
+    instance_types: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     quality_report: Value | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
@@ -222,15 +232,17 @@ class RegisterModelStep:
         container: dict[str, Any] = {"Image": self.image_uri, "ModelDataUrl": self.model_artifact}
         if self.environment:
             container["Environment"] = dict(self.environment)
+        inference: dict[str, Any] = {
+            "Containers": [container],
+            "SupportedContentTypes": list(self.content_types),
+            "SupportedResponseMIMETypes": list(self.response_types),
+        }
+        if self.instance_types:
+            inference["SupportedRealtimeInferenceInstanceTypes"] = list(self.instance_types)
+            inference["SupportedTransformInstanceTypes"] = list(self.instance_types)
         body: dict[str, Any] = {
             "ModelPackageGroupName": self.group_name,
-            "InferenceSpecification": {
-                "Containers": [container],
-                "SupportedContentTypes": list(self.content_types),
-                "SupportedResponseMIMETypes": list(self.response_types),
-                "SupportedRealtimeInferenceInstanceTypes": list(self.instance_types),
-                "SupportedTransformInstanceTypes": list(self.instance_types),
-            },
+            "InferenceSpecification": inference,
             "ModelApprovalStatus": self.approval,
         }
         if self.quality_report is not None:
@@ -328,16 +340,17 @@ def _text(value: Value) -> Value:
     return value
 
 
-def _processing_input(name: str, uri: Value) -> dict[str, Any]:
-    source = {
-        "S3Uri": uri,
+def _processing_input(name: str, source: Value | Manifest) -> dict[str, Any]:
+    listed = isinstance(source, Manifest)
+    place = {
+        "S3Uri": source.uri if isinstance(source, Manifest) else source,
         "LocalPath": f"/opt/ml/processing/input/{name}",
-        "S3DataType": "S3Prefix",
+        "S3DataType": "ManifestFile" if listed else "S3Prefix",
         "S3InputMode": "File",
         "S3DataDistributionType": "FullyReplicated",
         "S3CompressionType": "None",
     }
-    return {"InputName": name, "S3Input": source}
+    return {"InputName": name, "S3Input": place}
 
 
 def _processing_output(name: str, uri: Value) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.deployment.assemblies import Templates
 from tests.deployment.snapshots import differences, readable, text_of, without_name
 
 FOLDER = Path(__file__).parent / "snapshots"
-STACKS = ("data", "flight-delay-serving", "flight-delay-training", "foundation")
+STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation")
 
 STATEFUL = {
     "AWS::ECR::Repository",

@@ -1,0 +1,199 @@
+"""One dataset: its tables, the checks of its days, and the two jobs that prepare and publish it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from constructs import Construct
+
+from mlops_constructs.data_catalog import CatalogTable, DataCatalog, TableSchema
+from mlops_constructs.data_lake import DataLake
+from mlops_constructs.data_quality import DataQuality
+from mlops_constructs.data_workflow import DataWorkflow, Landing
+from mlops_constructs.feature_job import FeatureJob
+from mlops_constructs.glue_job import (
+    GlueJob,
+    JobSecurity,
+    JsonAsset,
+    PackageAsset,
+    ScriptAsset,
+    SparkCode,
+    SparkSizing,
+)
+from mlops_constructs.grants import grant_tag_objects
+
+from . import lake_tables
+from .blueprint import Blueprint
+from .dataset_settings import Dataset
+from .model_settings import Model
+
+_LONGEST_PUBLICATION = Duration.hours(8)  # years of days, each checked for a minute or two
+
+
+class DatasetPipeline(Construct):
+    """Raw files become prepared days, which are checked in the staged table and published in the curated one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        blueprint: Blueprint,
+        dataset: Dataset,
+        readers: Sequence[Model],
+        lake: DataLake,
+        catalog: DataCatalog,
+        security: JobSecurity,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._blueprint = blueprint
+        self._dataset = dataset
+        self._lake = lake
+        self._security = security
+        self._define_raw(catalog)
+        curated = lake.curated.bucket_name
+        self.prepared = self._add_table(catalog, "", lake_tables.prepared_table(dataset, curated))
+        self.staged = self._add_table(catalog, "_staged", lake_tables.prepared_table(dataset, curated, staged=True))
+        self.quarantine = self._add_table(
+            catalog, "_quarantine", lake_tables.quarantine_table(dataset, lake.quarantine.bucket_name)
+        )
+        self.quality = self._define_quality(readers)
+        self.prepare, self.publish = self._define_jobs(readers, catalog)
+        self.workflow = self._define_workflow()
+        self._grant()
+
+    def _define_raw(self, catalog: DataCatalog) -> None:
+        bucket = self._lake.raw.bucket_name
+        for name in self._dataset.tables:
+            schema = lake_tables.raw_table(self._dataset, name, bucket)
+            catalog.add_table(_pascal(f"raw_{name}"), name=f"raw_{name}", schema=schema, owner=self._dataset.owner)
+
+    def _add_table(self, catalog: DataCatalog, suffix: str, schema: TableSchema) -> CatalogTable:
+        name = f"{self._dataset.name}{suffix}"
+        return catalog.add_table(_pascal(name), name=name, schema=schema, owner=self._dataset.owner)
+
+    def _define_quality(self, readers: Sequence[Model]) -> DataQuality:
+        dataset = self._dataset
+        quality = DataQuality(self, "Quality", table=self.staged)
+        quality.add_ruleset(
+            "Rules",
+            name=self._blueprint.name_of(dataset),
+            description=f"What every day of {dataset.name} keeps",
+            rules=dataset.rules,
+        )
+        for model in readers:
+            if model.data.rules:
+                quality.add_ruleset(
+                    f"{model.title}Rules",
+                    name=self._blueprint.name_of(model),
+                    description=f"What the model {model.name} expects of {dataset.name}",
+                    rules=model.data.rules,
+                )
+        return quality
+
+    def _define_jobs(self, readers: Sequence[Model], catalog: DataCatalog) -> tuple[FeatureJob, GlueJob]:
+        dataset, lake, repository = self._dataset, self._lake, self._blueprint.repository
+        prepare = ScriptAsset(self, "PrepareScript", script=repository.glue / "prepare.py")
+        publish = ScriptAsset(self, "PublishScript", script=repository.glue / "publish.py")
+        jobs = PackageAsset(self, "JobPackage", library=repository.glue, package="dataset_job")
+        own = PackageAsset(self, "Package", library=repository.datasets, package=dataset.name, without=["*.yaml"])
+        declaration = JsonAsset(self, "Declaration", content=dataset.declaration())
+        hashes = [each.asset_hash for each in (prepare, publish, jobs, own, declaration)]
+        both = {
+            "--dataset": dataset.name,
+            "--database": catalog.database_name,
+            "--version": _version([*hashes, *dataset.rules, *(rule for model in readers for rule in model.data.rules)]),
+        }
+        return (
+            FeatureJob(
+                self,
+                "Prepare",
+                code=SparkCode(script=prepare, packages=[jobs, own], data=[declaration]),
+                security=self._security,
+                arguments={
+                    **both,
+                    "--declaration": declaration.s3_object_url,
+                    "--raw": f"s3://{lake.raw.bucket_name}",
+                    "--curated": f"s3://{lake.curated.bucket_name}/{dataset.name}",
+                    "--quarantine": f"s3://{lake.quarantine.bucket_name}/{dataset.name}",
+                },
+                sizing=self._sizing(),
+                logs=self._blueprint.logs,
+                event_logs=lake.artifacts if dataset.etl.spark_ui else None,
+                event_logs_name=dataset.name,
+            ),
+            GlueJob(
+                self,
+                "Publish",
+                code=SparkCode(script=publish, packages=[jobs]),
+                security=self._security,
+                arguments={
+                    **both,
+                    "--curated_bucket": lake.curated.bucket_name,
+                    "--rulesets": ",".join(self.quality.ruleset_names),
+                    "--check_role": self.quality.role.role_arn,
+                    "--check_workers": str(dataset.checks.workers),
+                    "--parallel_checks": str(dataset.checks.parallel),
+                },
+                sizing=SparkSizing(timeout=_LONGEST_PUBLICATION),
+                logs=self._blueprint.logs,
+            ),
+        )
+
+    def _sizing(self) -> SparkSizing:
+        etl = self._dataset.etl
+        return SparkSizing(
+            worker_type=etl.worker_type,
+            workers=etl.workers,
+            autoscaling=etl.autoscaling,
+            flex=etl.flex,
+            timeout=Duration.minutes(etl.timeout_minutes),
+            retries=etl.retries,
+        )
+
+    def _define_workflow(self) -> DataWorkflow:
+        dataset, trigger = self._dataset, self._dataset.trigger
+        return DataWorkflow(
+            self,
+            "Workflow",
+            workflow_name=self._blueprint.name_of(dataset),
+            dataset_name=dataset.name,
+            description=dataset.description,
+            prepare=self.prepare,
+            publish=self.publish,
+            landing=Landing(
+                bucket=self._lake.raw,
+                prefixes=[f"{table}/" for table in dataset.daily_tables],
+                batch_size=trigger.batch_size,
+                window_seconds=trigger.window_seconds,
+            ),
+            schedule=trigger.schedule,
+        )
+
+    def _grant(self) -> None:
+        lake, folder = self._lake, f"{self._dataset.name}/"
+        prepare, publish = self.prepare.role, self.publish.role
+        lake.grant_read(prepare, "raw", *(f"{table}/" for table in self._dataset.tables))
+        lake.grant_read_write(prepare, "curated", folder)
+        lake.grant_read_write(prepare, "quarantine", folder)
+        self.prepared.grant_read(prepare)
+        self.staged.grant_register(prepare)
+
+        lake.grant_read_write(publish, "curated", folder)
+        grant_tag_objects(lake.curated, publish, folder)
+        self.prepared.grant_register(publish)
+        self.staged.grant_register(publish)
+        self.quality.grant_evaluate(publish)
+
+        lake.grant_read(self.quality.role, "curated", folder)
+
+
+def _pascal(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _version(parts: Sequence[str]) -> str:
+    """Changes with the code, the declaration and the rules that days are made and judged by."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,157 @@
+"""A model as its model.yaml declares it: its data, training, gate and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from .nearest import nearest
+from .setting_types import (
+    ColumnName,
+    DatasetName,
+    Description,
+    InstanceType,
+    ModelName,
+    Percent,
+    Positive,
+    Scalar,
+    Section,
+    unique,
+)
+
+METRICS: Mapping[str, Mapping[str, Literal["minimum", "maximum"]]] = {
+    "binary_classification": dict.fromkeys(("auc", "accuracy", "precision", "recall", "f0_5", "f1", "f2"), "minimum"),
+    "regression": {"mae": "maximum", "mse": "maximum", "rmse": "maximum", "r2": "minimum"},
+}
+"""The metrics of the evaluation reports by kind of problem, each with the bound that a gate can set."""
+
+
+class ModelData(Section):
+    """What the model is made from."""
+
+    dataset: DatasetName
+    """The dataset that it reads: a folder of ml_code/datasets."""
+    label: ColumnName
+    """The column to predict."""
+    features: Annotated[list[ColumnName], Field(min_length=1), AfterValidator(unique)]
+    """The columns that clients send, in this order: those of the model's features.py."""
+    rules: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(unique)] = Field(default_factory=list)
+    """Data quality rules (DQDL) that the dataset has to keep for this model, beside its own."""
+
+    @model_validator(mode="after")
+    def _label_is_no_feature(self) -> ModelData:
+        if self.label in self.features:
+            raise PydanticCustomError(
+                "label_is_feature",
+                "{label} is the label, which a model can't be told; remove it from the features",
+                {"label": repr(self.label), "at": ("features", self.features.index(self.label))},
+            )
+        return self
+
+
+class Training(Section):
+    """The training pipeline's machines, how days are split, and what the algorithm is told."""
+
+    instance_type: InstanceType = "ml.m5.xlarge"
+    """Machine of each of the pipeline's jobs, as ml.m5.xlarge."""
+    volume_gb: Positive = 30
+    """Disk of each job in GiB."""
+    max_runtime_minutes: Positive = 60
+    """Minutes after which a job is stopped."""
+    test_days: Positive = 30
+    """Newest days, held out to judge the model; an execution can say otherwise."""
+    validation_days: Positive = 14
+    """Days before the test days, which tune the training; an execution can say otherwise."""
+    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+    """Passed to the model's train.py."""
+
+
+class Gate(Section):
+    """The quality below which a model is not registered: a metric, and the bound that fits it."""
+
+    metric: str
+    """The metric of the evaluation report that decides: auc, accuracy, precision, recall, f0_5, f1 or f2 of a binary
+    classification; mae, mse, rmse or r2 of a regression."""
+    minimum: float | None = None
+    """The least value that passes, for metrics of which more is better; an execution can say otherwise."""
+    maximum: Annotated[float, Field(ge=0)] | None = None
+    """The most that passes, for errors: mae, mse and rmse; an execution can say otherwise."""
+
+
+class Serving(Section):
+    """The endpoint."""
+
+    instance_type: InstanceType = "ml.m5.large"
+    """Machine, as ml.m5.large."""
+    instance_count: Positive = 1
+    """Number of machines; two or more spread over zones."""
+    capture_percent: Percent = 100
+    """Share of requests and answers that is kept; 0 for none."""
+
+
+class Model(Section):
+    """ml_code/models/<name>/model.yaml."""
+
+    name: ModelName
+    """The folder's name."""
+    description: Description
+    """What the model answers, in a sentence."""
+    problem: Literal["binary_classification", "regression"]
+    """The kind of question, which decides how the model is judged."""
+    data: ModelData
+    """What the model is made from."""
+    training: Training = Training()
+    """The training pipeline."""
+    gate: Gate
+    """The quality below which a model is not registered."""
+    serving: Serving | None = None
+    """The endpoint; left out: none."""
+
+    @model_validator(mode="after")
+    def _gate_fits_the_problem(self) -> Model:
+        metrics, gate = METRICS[self.problem], self.gate
+        if gate.metric not in metrics:
+            raise PydanticCustomError(
+                "gate_metric",
+                "must be one of {known}, got {metric}{hint}",
+                {
+                    "known": ", ".join(metrics),
+                    "metric": repr(gate.metric),
+                    "hint": nearest(gate.metric, metrics),
+                    "at": ("gate", "metric"),
+                },
+            )
+        wanted = metrics[gate.metric]
+        other = "maximum" if wanted == "minimum" else "minimum"
+        better = "more" if wanted == "minimum" else "less"
+        if getattr(gate, other) is not None:
+            raise PydanticCustomError(
+                "gate_bound",
+                "bounds {metric} on the wrong side, of which {better} is better; set {wanted} instead",
+                {"metric": gate.metric, "better": better, "wanted": wanted, "at": ("gate", other)},
+            )
+        bound = getattr(gate, wanted)
+        if bound is None:
+            raise PydanticCustomError(
+                "gate_bound",
+                "needs {wanted}, the {metric} that still passes; add it",
+                {"metric": gate.metric, "wanted": wanted, "at": ("gate",)},
+            )
+        if self.problem == "binary_classification" and not 0 <= bound <= 1:
+            raise PydanticCustomError(
+                "gate_bound", "must be from 0 to 1, as {metric} is", {"metric": gate.metric, "at": ("gate", wanted)}
+            )
+        return self
+
+    @property
+    def slug(self) -> str:
+        """The name as AWS takes it, with dashes."""
+        return self.name.replace("_", "-")
+
+    @property
+    def title(self) -> str:
+        """The name as construct ids and outputs carry it."""
+        return "".join(word.capitalize() for word in self.name.split("_"))
