@@ -9,20 +9,23 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.json_api import ApiError
 from local_aws.service import LocalContext
 
 _LOG = logging.getLogger(__name__)
 _MOTO = frozenset({"logs", "sqs", "events"})
-_OURS = frozenset({"sns", "sagemaker"})
+_OURS = frozenset({"sns", "sagemaker", "glue"})
 
 
 def is_supported(arn: str) -> bool:
-    """Say whether events reach a target."""
+    """Say whether events reach a target. Of Glue, only workflows are targets."""
+    if _service(arn) == "glue":
+        return arn.split(":")[5].startswith("workflow/")
     return _service(arn) in _MOTO | _OURS
 
 
 def deliver_events(context: LocalContext) -> None:
-    """Have every rule of this process deliver to topics and SageMaker pipelines as well as to moto's own targets.
+    """Have every rule of this process deliver to topics, pipelines and workflows as well as to moto's own targets.
 
     A target that fails is logged and doesn't keep the others, or what caused the event, from going on.
     """
@@ -36,7 +39,9 @@ def deliver_events(context: LocalContext) -> None:
             return
         for target in rule.targets:
             try:
-                if _service(target["Arn"]) in _OURS:
+                if _service(target["Arn"]) in context.event_targets:
+                    _hand_over(context, target, event)
+                elif _service(target["Arn"]) in _OURS:
                     transformer = target.get("InputTransformer", {})
                     template, paths = transformer.get("InputTemplate"), transformer.get("InputPathsMap", {})
                     content = EventTemplateParser.parse(input_template=template, input_paths_map=paths, event=event)
@@ -45,11 +50,18 @@ def deliver_events(context: LocalContext) -> None:
                     alone = copy.copy(rule)
                     alone.targets = [target]
                     send(alone, event, transform_input)
-            except (ClientError, BotoCoreError, NotImplementedError) as error:
+            except (ApiError, ClientError, BotoCoreError, NotImplementedError) as error:
                 _LOG.warning("the rule %s couldn't reach %s: %s", rule.name, target["Arn"], error)
 
     Rule.send_by_moto = send
     Rule.send_to_targets = send_to_targets
+
+
+def _hand_over(context: LocalContext, target: dict[str, Any], event: dict[str, Any]) -> None:
+    """Give an event to a service of ours as it is: those that take events have no use for an Input."""
+    if "RoleArn" not in target:
+        raise ApiError("ValidationException", "the target has no RoleArn, which EventBridge needs to reach it")
+    context.event_targets[_service(target["Arn"])](target["Arn"], event)
 
 
 def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> None:

@@ -105,3 +105,29 @@ def update_glue_job(account: str, region: str, name: str, update: Mapping[str, A
     changed.created_on = job.created_on
     backend.jobs[name] = changed
     return True
+
+
+def glue_tags(account: str, region: str, resource: str) -> dict[str, str]:
+    """Return the tags of a Glue resource named as in its ARN: `workflow/nightly`."""
+    from moto.glue.models import glue_backends
+
+    tags: dict[str, str] = glue_backends[account][region].get_tags(_glue_arn(account, region, resource))
+    return tags
+
+
+def tag_glue_resource(account: str, region: str, resource: str, tags: Mapping[str, str]) -> None:
+    """Tag a Glue resource of ours where moto's TagResource, UntagResource and GetTags find the tags."""
+    from moto.glue.models import glue_backends
+
+    glue_backends[account][region].tag_resource(_glue_arn(account, region, resource), dict(tags))
+
+
+def untag_glue_resource(account: str, region: str, resource: str) -> None:
+    """Forget the tags of a Glue resource that is gone."""
+    from moto.glue.models import glue_backends
+
+    glue_backends[account][region].tagger.delete_all_tags_for_resource(_glue_arn(account, region, resource))
+
+
+def _glue_arn(account: str, region: str, resource: str) -> str:
+    return f"arn:aws:glue:{region}:{account}:{resource}"

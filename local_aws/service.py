@@ -53,7 +53,8 @@ class LocalContext:
     """The surroundings of a service: where the local AWS listens, keeps its state, and how it runs images.
 
     `images` maps an ECR repository name to the way its containers run here. `emit` puts an event of an AWS service on
-    the default bus. `clock` is the time that schedules go by.
+    the default bus. `clock` is the time that schedules go by. `event_targets` is where services say what takes the
+    events that rules send to ARNs of theirs: by service, a function of the ARN and the event, which raises ApiError.
     """
 
     endpoint_url: str
@@ -63,6 +64,7 @@ class LocalContext:
     region: str = DEFAULT_REGION
     emit: Callable[[str, str, dict[str, Any], list[str]], None] = lambda *_: None
     clock: Clock = field(default_factory=Clock)
+    event_targets: dict[str, Callable[[str, Mapping[str, Any]], None]] = field(default_factory=dict)
     _session: Any = field(default_factory=boto3.session.Session, repr=False)
     _clients: dict[tuple[str, str, str | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)

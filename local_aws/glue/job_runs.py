@@ -34,11 +34,11 @@ _EVENTS = {
 class Cause:
     """What started a run: a trigger, which may add arguments that StartJobRun's request doesn't show.
 
-    `ended` is called when an attempt has ended, with its record and that of the next attempt if there is one.
+    `ended` is called when an attempt has ended, with the record of the next attempt or None after the last.
     """
 
     trigger: str
-    ended: Callable[[Record, Record | None], None]
+    ended: Callable[[Record | None], None] | None = None
     predecessors: list[Record] = field(default_factory=list)
     arguments: Mapping[str, str] = field(default_factory=dict)
 
@@ -127,8 +127,8 @@ class JobRuns:
             self._announce(run)
             following = self._retry(owner, job, run.record, cause)
             self._start_waiting(owner, job)
-            if cause is not None:
-                cause.ended(run.record, following)
+            if cause is not None and cause.ended is not None:
+                cause.ended(following)
 
         run = JobRun(
             self._context,

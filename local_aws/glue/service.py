@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from werkzeug import Response
 
@@ -10,6 +12,9 @@ from local_aws import moto_fit
 from local_aws.glue.job_runs import JobRuns
 from local_aws.glue.operations import Handler, OperationGroup
 from local_aws.glue.quality import DataQuality
+from local_aws.glue.triggers import Triggers
+from local_aws.glue.workflow_store import WorkflowStore
+from local_aws.glue.workflows import Workflows
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.service import Call, LocalContext
 
@@ -25,10 +30,15 @@ class GlueService:
         moto_fit.keep_glue_job_properties()
         self._api = JsonApi("glue")
         job_runs = JobRuns(context, minute_seconds=minute_seconds)
-        self._groups: tuple[OperationGroup, ...] = (job_runs, DataQuality(context))
+        store = WorkflowStore()
+        workflows = Workflows(store, job_runs)
+        self._triggers = Triggers(store, workflows, job_runs)
+        # closed in this order: what starts job runs before what runs them
+        self._groups: tuple[OperationGroup, ...] = (self._triggers, workflows, job_runs, DataQuality(context))
         self._operations: dict[str, Handler] = {
             operation: handler for group in self._groups for operation, handler in group.operations.items()
         }
+        context.event_targets["glue"] = self._take_event
 
     def handle(self, call: Call) -> Response | None:
         """Answer the operations of the groups."""
@@ -49,3 +59,11 @@ class GlueService:
         """Stop everything that runs."""
         for group in self._groups:
             group.close()
+
+    def _take_event(self, arn: str, event: Mapping[str, Any]) -> None:
+        # arn:aws:glue:<region>:<account>:workflow/<name>
+        region, account, resource = arn.split(":", 5)[3:]
+        kind, _, name = resource.partition("/")
+        if kind != "workflow":
+            raise ApiError("InvalidInputException", f"events reach workflows of Glue, not {arn}")
+        self._triggers.notify((account, region), name, event["id"])
