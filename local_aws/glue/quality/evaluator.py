@@ -149,7 +149,7 @@ def _aggregates(frame: DataFrame, measures: Measures) -> Found:
 
 def _aggregate(measure: dict[str, Any]) -> Column:
     where = f" FILTER (WHERE ({measure['where']}))" if measure["where"] is not None else ""
-    return F.expr(measure["sql"] + where)
+    return F.expr(f"CAST({measure['sql']}{where} AS DOUBLE)")
 
 
 def _groups(frame: DataFrame, key: str, measure: dict[str, Any]) -> Found:

@@ -75,7 +75,7 @@ def non_null(column: str, where: str | None) -> Measure:
 
 def statistic(function: str, column: str, where: str | None) -> Measure:
     """Measure an aggregate function of a column of numbers."""
-    sql = f"CAST({function}({name(column)}) AS DOUBLE)"
+    sql = f"{function}({name(column)})"
     return Measure("aggregate", (column,), "number", where, sql)
 
 

@@ -120,5 +120,5 @@ def test_and_binds_closer_than_or_and_parentheses_bind_closest() -> None:
 def test_what_is_not_evaluated_is_refused_with_line_and_reason(text: str, reason: str) -> None:
     with pytest.raises(DqdlError, match=reason):
         parse_ruleset(text)
-    with pytest.raises(DqdlError, match="line [1-9]"):
+    with pytest.raises(DqdlError, match=r"line [1-9]"):
         parse_ruleset(text)
