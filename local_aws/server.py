@@ -20,7 +20,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws import moto_fit
-from local_aws.athena import AthenaService
+from local_aws.athena.service import AthenaService
 from local_aws.clock import Clock
 from local_aws.cloudformation import CloudFormationService
 from local_aws.event_targets import deliver_events
@@ -68,7 +68,8 @@ class LocalAwsServer:
         self._sagemaker = SageMakerService(self.context)
         self._glue = GlueService(self.context)
         self._services = (
-            SchedulerService(self.context), self._cloudformation, self._sagemaker, self._glue, AthenaService(),
+            SchedulerService(self.context), self._cloudformation, self._sagemaker, self._glue,
+            AthenaService(self.context),
         )  # fmt: skip
         self._gateway = Gateway(self._services, self.status)
 
