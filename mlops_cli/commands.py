@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,10 @@ from rich.console import Console
 from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as story
-from mlops_cli import flights, local, scoring, teardown
+from mlops_cli import local, scoring, teardown
+from mlops_cli.data import commands as data
+from mlops_cli.data import published
+from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.repository import declaration
 
@@ -47,6 +49,7 @@ app = Commands(
     help="Operate the MLOps platform, on AWS or on the local AWS.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(local.app, name="local")
+app.add_typer(data.app, name="data")
 
 
 @app.command()
@@ -78,12 +81,12 @@ def demo(
 def predict(
     model: Annotated[str, typer.Argument(help="The model's name, as its folder in ml_code/models.")],
     file: Annotated[Path | None, typer.Argument(help="Rows as CSV with a header.", exists=True, dir_okay=False)] = None,
-    sample: Annotated[int, typer.Option(help="Instead of a file, take this many curated rows.", min=0)] = 0,
+    sample: Annotated[int, typer.Option(help="Instead of a file, take rows of the newest day.", min=0)] = 0,
     environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
 ) -> None:
     """Ask a model's endpoint for predictions and print them beside the rows' first columns."""
     if (file is None) == (sample == 0):
-        raise ValueError("name either a CSV file, or a number of curated rows with --sample")
+        raise ValueError("name either a CSV file, or a number of published rows with --sample")
     declared = declaration(model)
     deployment = Deployment(environment, boto3.session.Session())
     endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
@@ -92,25 +95,15 @@ def predict(
             f"{model} has no endpoint in {environment} yet: approve and release a model package first"
         )
     features = declared["data"]["features"]
-    rows = scoring.read_rows(file, features) if file else _curated_sample(deployment, model, sample)
+    if file:
+        rows = scoring.read_rows(file, features)
+    else:
+        rows = published.newest_rows(deployment, deployed_dataset(deployment, declared["data"]["dataset"]), sample)
     answers = scoring.invoke_csv(deployment.client("sagemaker-runtime"), endpoint, rows.select(features))
     shown = rows.select([name for name in rows.columns if name not in features] or rows.columns[:4])
     output = io.StringIO()
     shown.with_columns(pl.Series("prediction", answers)).write_csv(output)
     typer.echo(output.getvalue(), nl=False)
-
-
-@app.command()
-def land(
-    first_day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="The first day, of 2013.")],
-    last_day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="The last day.")],
-    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
-) -> None:
-    """Land days of the sample data, flights and weather of New York's airports, in the raw bucket."""
-    deployment = Deployment(environment, boto3.session.Session())
-    bucket = deployment.outputs("data")["RawBucketName"]
-    rows = flights.land(deployment.client("s3"), bucket, first_day.date(), last_day.date())
-    typer.echo(f"{rows:,} flights landed in {bucket}")
 
 
 @app.command()
@@ -146,14 +139,3 @@ def empty(
         typer.confirm(f"Delete everything that these hold, in account {account}?", abort=True)
     count = teardown.empty(deployment, found, typer.echo)
     typer.echo(f"{count:,} things deleted; now: cdk destroy '{environment}/*'")
-
-
-def _curated_sample(deployment: Deployment, model: str, count: int) -> pl.DataFrame:
-    s3, bucket = deployment.client("s3"), deployment.outputs("data")["CuratedBucketName"]
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{model}/")
-    keys = sorted(
-        each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".parquet")
-    )
-    if not keys:
-        raise FileNotFoundError(f"no curated rows of {model} in {bucket}: run its feature job first")
-    return pl.read_parquet(s3.get_object(Bucket=bucket, Key=keys[-1])["Body"].read()).head(count)

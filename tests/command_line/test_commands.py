@@ -66,7 +66,7 @@ def test_unknown_environment_is_named_with_those_that_there_are(server: LocalAws
 
 def test_file_and_sample_exclude_each_other(server: LocalAwsServer) -> None:
     told = mlops("predict", "flight_delay", "README.md", "--sample", "1", port=server.port)
-    assert "either a CSV file, or a number of curated rows" in told.stderr
+    assert "either a CSV file, or a number of published rows" in told.stderr
 
 
 def test_unknown_model_is_named(server: LocalAwsServer) -> None:
