@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -105,6 +106,30 @@ def update_glue_job(account: str, region: str, name: str, update: Mapping[str, A
     changed.created_on = job.created_on
     backend.jobs[name] = changed
     return True
+
+
+def glue_table(account: str, region: str, database: str, table: str) -> Any:
+    """Return moto's object of a catalog table, whose partitions it holds; JsonRESTError when there is none."""
+    from moto.glue.models import glue_backends
+
+    return glue_backends[account][region].get_table(database, table)
+
+
+def serialise_conditional_puts() -> None:
+    """Let only one of several conditional PutObject requests at a time compare and write: moto does both unguarded."""
+    from moto.s3.responses import S3Response
+
+    put_by_moto = getattr(S3Response, "put_by_moto", S3Response.put_object)
+    # a request may cause events, and those further requests of other threads: none of them is held up by its own
+    lock = threading.Lock()
+
+    def put_object(response: Any) -> Any:
+        if "If-Match" in response.headers or "If-None-Match" in response.headers:
+            with lock:
+                return put_by_moto(response)
+        return put_by_moto(response)
+
+    S3Response.put_by_moto, S3Response.put_object = put_by_moto, put_object
 
 
 def glue_tags(account: str, region: str, resource: str) -> dict[str, str]:

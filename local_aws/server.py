@@ -49,6 +49,7 @@ class LocalAwsServer:
 
     def __init__(self, port: int, state_dir: Path, images: Mapping[str, Image], clock: Clock | None = None) -> None:
         moto_fit.honour_loopback_transport()
+        moto_fit.serialise_conditional_puts()
         self._started = time.time()
         self._source = source_fingerprint()
         self._stopped = threading.Event()

@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug import Response
 
 from local_aws import moto_fit
+from local_aws.glue.catalog_partitions import CatalogPartitions
 from local_aws.glue.job_runs import JobRuns
 from local_aws.glue.operations import Handler, OperationGroup
 from local_aws.glue.quality import DataQuality
@@ -34,7 +35,9 @@ class GlueService:
         workflows = Workflows(store, job_runs)
         self._triggers = Triggers(store, workflows, job_runs)
         # closed in this order: what starts job runs before what runs them
-        self._groups: tuple[OperationGroup, ...] = (self._triggers, workflows, job_runs, DataQuality(context))
+        self._groups: tuple[OperationGroup, ...] = (
+            self._triggers, workflows, job_runs, CatalogPartitions(), DataQuality(context, minute_seconds=minute_seconds),
+        )  # fmt: skip
         self._operations: dict[str, Handler] = {
             operation: handler for group in self._groups for operation, handler in group.operations.items()
         }

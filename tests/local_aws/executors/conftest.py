@@ -104,6 +104,7 @@ def server(
     """A server to which a test module's own fixture adds the services and images it needs."""
     monkeypatch.setattr("local_aws.service.boto3.session.Session", lambda: boto3_session)
     moto_fit.honour_loopback_transport()
+    moto_fit.serialise_conditional_puts()
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         return running.gateway(environ, start_response)
