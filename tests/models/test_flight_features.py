@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql import SparkSession
 
-from flight_delay.etl import TABLES, transform
-from flight_delay.features import FEATURES, LABEL, iata_number
+from flight_delay.features import ENCODERS, FEATURES, LABEL
 from flight_delay.train import Hyperparameters
+from model_runtime.encoders import iata_number
+from tests.models.flights_dataset import COLUMNS, FLIGHT, LABELS, OBSERVATION, prepared
 
-DAY = date(2013, 7, 4)
 MODEL = Path(__file__).parents[2] / "ml_code" / "models" / "flight_delay"
-
-FLIGHT: dict[str, Any] = {
-    "year": 2013, "month": 7, "day": 4, "dep_time": 1003, "sched_dep_time": 959, "dep_delay": 4, "arr_time": 1310,
-    "sched_arr_time": 1301, "arr_delay": 9, "carrier": "UA", "flight": 1545, "tailnum": "N14228", "origin": "EWR",
-    "dest": "IAH", "air_time": 190, "distance": 1400, "hour": 9, "minute": 59, "time_hour": datetime(2013, 7, 4, 13),
-}  # fmt: skip
-OBSERVATION: dict[str, Any] = {
-    "origin": "EWR", "year": 2013, "month": 7, "day": 4, "hour": 8, "temp": 70.0, "dewp": 60.0, "humid": 70.0,
-    "wind_dir": 270.0, "wind_speed": 10.0, "wind_gust": None, "precip": 0.1, "pressure": 1012.0, "visib": 9.0,
-    "time_hour": datetime(2013, 7, 4, 12),
-}  # fmt: skip
-PLANE = {"tailnum": "N14228", "year": 1999, "seats": 149}
-AIRPORT = {"faa": "IAH", "name": "Houston", "lat": 29.98, "lon": -95.34}
 
 Features = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
 def features(spark: SparkSession) -> Features:
-    def frame(name: str, rows: list[Mapping[str, Any]]) -> DataFrame:
-        schema = StructType.fromDDL(TABLES[name].schema)
-        assert isinstance(schema, StructType)
-        return spark.createDataFrame([tuple(row.get(field.name) for field in schema) for row in rows], schema)
+    """Curated rows with what the model reads of them, and what tells a flight apart."""
 
-    def compute(
-        flights: list[Mapping[str, Any]] | None = None, weather: list[Mapping[str, Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        tables = {
-            "flights": frame("flights", [FLIGHT] if flights is None else flights),
-            "weather": frame("weather", [OBSERVATION] if weather is None else weather),
-            "planes": frame("planes", [PLANE]),
-            "airports": frame("airports", [AIRPORT]),
-        }
-        return [row.asDict() for row in transform(spark, tables, DAY, DAY).orderBy("flight_number").collect()]
+    def compute(**tables: Any) -> list[dict[str, Any]]:
+        wanted = ("flight_number", "route", "scheduled_departure", *FEATURES, LABEL)
+        return [{name: row[name] for name in wanted} for row in prepared(spark, **tables)]
 
     return compute
 
@@ -123,20 +99,11 @@ def test_missing_weather_leaves_its_features_missing(features: Features) -> None
     assert row["carrier"] is not None
 
 
-@pytest.mark.parametrize(("code", "number"), [("9E", 338), ("ua", 1090), (" EWR ", 19323)])
-def test_codes_become_their_base_36_value(code: str, number: int) -> None:
-    assert iata_number(code) == number
-
-
-@pytest.mark.parametrize("code", ["", "U", "EWRX", "U-", "é9"])
-def test_what_is_no_code_is_refused_by_name(code: str) -> None:
-    with pytest.raises(ValueError, match="no IATA code"):
-        iata_number(code)
-
-
-def test_the_declaration_agrees_with_the_code() -> None:
+def test_the_declaration_agrees_with_the_code_and_the_dataset() -> None:
     declared = yaml.safe_load((MODEL / "model.yaml").read_text())
     assert declared["data"]["features"] == list(FEATURES)
     assert declared["data"]["label"] == LABEL
-    assert declared["data"]["tables"] == list(TABLES)
+    assert set(FEATURES) <= set(COLUMNS) - set(LABELS)
+    assert LABEL in LABELS
+    assert set(ENCODERS) <= set(FEATURES)
     assert Hyperparameters(**declared["training"]["hyperparameters"]) == Hyperparameters()

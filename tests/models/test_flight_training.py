@@ -13,8 +13,9 @@ import pytest
 import xgboost as xgb
 
 from flight_delay.evaluate import evaluate
-from flight_delay.features import FEATURES, LABEL, iata_number
+from flight_delay.features import FEATURES, LABEL
 from flight_delay.train import Hyperparameters, fit, matrix
+from model_runtime.encoders import iata_number
 from model_runtime.metrics import area_under_curve
 
 SMALL: dict[str, Any] = {"rounds": 40, "early_stopping_rounds": 5, "max_depth": 3, "min_child_weight": 1.0}

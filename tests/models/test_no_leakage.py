@@ -1,11 +1,11 @@
-"""Nothing that isn't known an hour before departure reaches a feature, tried on two days of real flights."""
+"""Nothing that isn't known an hour before departure reaches a model's feature, tried on two days of real flights."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from itertools import product
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
-from flight_delay.etl import IDENTITY, TABLES, _iata_number, transform
-from flight_delay.features import FEATURES, LABEL, WEATHER, iata_number
+import block_time.features
+import flight_delay.features
+from flights.etl import WEATHER, _iata_number, transform
 from mlops_cli.flights import daily_table, table_text
+from model_runtime.encoders import iata_number
+from tests.models.flights_dataset import COLUMNS, LABELS, TABLES, schema
 
 DAYS = (date(2013, 7, 3), date(2013, 7, 4))
 AFTER_DEPARTURE = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
@@ -27,9 +29,9 @@ SCHEDULE = ("sched_dep_time", "sched_arr_time", "hour", "minute", "time_hour")
 def raw(table: str) -> pl.DataFrame:
     """A raw table as the job reads it: the flights of DAYS, the weather of one day more, or all of it."""
     text = table_text(table)
-    if TABLES[table].daily:
+    if TABLES[table].get("daily"):
         rows = daily_table(table)
-        before = [DAYS[0] - timedelta(days=back + 1) for back in range(TABLES[table].days_before)]
+        before = [DAYS[0] - timedelta(days=back + 1) for back in range(TABLES[table].get("days_before", 0))]
         text = "\n".join([rows.header, *(line for day in (*before, *DAYS) for line in rows.days[day])])
     return pl.read_csv(io.StringIO(text), null_values="NA", infer_schema_length=None)
 
@@ -40,27 +42,26 @@ def tables() -> dict[str, pl.DataFrame]:
 
 
 class Etl:
-    """The model's `transform`, from frames to rows in a fixed order."""
+    """The dataset's `transform`, from frames to rows in a fixed order."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
 
     def __call__(self, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         frames = {name: self._frame(name, table) for name, table in tables.items()}
-        rows = [row.asDict() for row in transform(self._spark, frames, *DAYS).collect()]
+        rows = [row.asDict() for row in transform(self._spark, frames, DAYS).collect()]
         return pl.DataFrame(rows, infer_schema_length=None).sort("scheduled_departure", "flight_number", "route")
 
     def _frame(self, name: str, table: pl.DataFrame) -> DataFrame:
-        schema = StructType.fromDDL(TABLES[name].schema)
-        assert isinstance(schema, StructType)
+        typed = schema(name)
         casts: Mapping[str, Any] = {"integer": pl.Int32, "double": pl.Float64, "string": pl.String}
         columns = [
             pl.col(field.name).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us")
             if field.dataType.typeName() == "timestamp"
             else pl.col(field.name).cast(casts[field.dataType.typeName()])
-            for field in schema
+            for field in typed
         ]
-        return self._spark.createDataFrame(table.select(columns).rows(), schema)
+        return self._spark.createDataFrame(table.select(columns).rows(), typed)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +75,8 @@ def features(etl: Etl, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def known(rows: pl.DataFrame) -> pl.DataFrame:
-    """What is known before departure: everything but the label."""
-    return rows.drop(LABEL)
+    """What is known before departure: everything but the labels."""
+    return rows.drop(LABELS)
 
 
 def departure_hour() -> pl.Expr:
@@ -84,8 +85,14 @@ def departure_hour() -> pl.Expr:
 
 def test_there_is_something_to_leak(features: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> None:
     assert features.height == tables["flights"].height > 1500
-    assert features.columns == [*IDENTITY, *FEATURES, LABEL, "day"]
+    assert features.columns == [*COLUMNS, "day"]
     assert features["temperature"].null_count() < features.height / 20
+
+
+@pytest.mark.parametrize("model", [flight_delay.features, block_time.features])
+def test_a_models_features_are_columns_that_are_known_before_departure(model: ModuleType) -> None:
+    assert set(model.FEATURES) <= set(COLUMNS) - set(LABELS)
+    assert model.LABEL in LABELS
 
 
 def test_no_feature_changes_with_what_happens_after_departure(
@@ -96,10 +103,10 @@ def test_no_feature_changes_with_what_happens_after_departure(
     happened = {name: pl.Series(name, random.integers(-60, 2400, flights.height)) for name in AFTER_DEPARTURE}
     changed = etl(tables | {"flights": flights.with_columns(**happened)})
     assert known(changed).equals(known(features))
-    assert not changed[LABEL].equals(features[LABEL])
+    assert all(not changed[label].equals(features[label]) for label in LABELS)
     nothing_happened = etl(tables | {"flights": flights.with_columns(pl.lit(None).alias(n) for n in AFTER_DEPARTURE)})
     assert known(nothing_happened).equals(known(features))
-    assert nothing_happened[LABEL].null_count() == features.height
+    assert all(nothing_happened[label].null_count() == features.height for label in LABELS)
 
 
 @pytest.mark.parametrize("hour", [datetime(2013, 7, 3, 12), datetime(2013, 7, 4, 4), datetime(2013, 7, 4, 20)])
@@ -155,19 +162,8 @@ def test_the_label_is_an_arrival_more_than_a_quarter_of_an_hour_late(etl: Etl, t
         f"{carrier} {number}": delay
         for carrier, number, delay in flights.select("carrier", "flight", "arr_delay").rows()
     }
-    found = {delays[number]: late for number, late in rows.select("flight_number", LABEL).rows()}
+    found = {delays[number]: late for number, late in rows.select("flight_number", "late").rows()}
     assert found == {15: 0, 16: 1, -16: 0, None: None}
-
-
-CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@pytest.mark.parametrize("length", [2, 3])
-def test_no_two_codes_of_one_length_become_the_same_number_even_in_32_bits(length: int) -> None:
-    codes = ["".join(letters) for letters in product(CHARACTERS, repeat=length)]
-    numbers = [iata_number(code) for code in codes]
-    assert len(set(numbers)) == len(codes) == 36**length
-    assert np.array_equal(np.array(numbers, dtype=np.float32), np.array(numbers))
 
 
 def test_spark_and_python_read_codes_alike(spark: SparkSession) -> None:
