@@ -50,13 +50,20 @@ class RemoteFile:
     relative: str
 
 
+def list_keys(client: Any, uri: S3Uri) -> Iterator[str]:
+    """List the keys that start with the URI's key."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
+        for entry in page.get("Contents", []):
+            yield entry["Key"]
+
+
 def list_prefix(client: Any, uri: S3Uri) -> list[RemoteFile]:
     """List what SageMaker downloads for an S3Prefix: every object whose key starts with the URI's key.
 
     So `s3://lake/dir` is also the prefix of `dir2/x`. Names are relative to the last slash of the prefix (`dir/a` and
     `dir2/x`), but when all objects lie below `dir/` they are relative to that, as SageMaker lays out a folder: `a`.
     """
-    keys = [key for key in _keys(client, uri.bucket, uri.key) if not key.endswith("/")]
+    keys = [key for key in list_keys(client, uri) if not key.endswith("/")]
     folder = _folder(uri)
     base = len(folder) if all(key.startswith(folder) for key in keys) else uri.key.rfind("/") + 1
     return [RemoteFile(key, key[base:]) for key in keys]
@@ -68,7 +75,7 @@ def list_folder(client: Any, uri: S3Uri) -> list[RemoteFile]:
     if exact is not None:
         return [exact]
     folder = _folder(uri)
-    keys = _keys(client, uri.bucket, folder)
+    keys = list_keys(client, S3Uri(uri.bucket, folder))
     return [RemoteFile(key, key[len(folder) :]) for key in keys if not key.endswith("/")]
 
 
@@ -147,9 +154,3 @@ def unpack_archive(archive: Path, directory: Path) -> None:
 
 def _folder(uri: S3Uri) -> str:
     return uri.key.rstrip("/") + "/" if uri.key else ""
-
-
-def _keys(client: Any, bucket: str, prefix: str) -> Iterator[str]:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            yield entry["Key"]

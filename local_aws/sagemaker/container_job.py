@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from local_aws.jobs.log_stream import LogStream
+from local_aws.jobs.manifest import read_manifest
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
-from local_aws.jobs.s3_files import S3_ERRORS, RemoteFile, S3Uri, download, find_file, list_prefix
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_prefix
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
 from local_aws.service import Image
 
@@ -249,7 +250,7 @@ class ContainerJob(threading.Thread, ABC):
         try:
             uri = S3Uri.parse(source)
             if data_type == "ManifestFile":
-                uri, files = self._manifest(client, uri)
+                uri, files = read_manifest(client, uri)
             else:
                 files = list_prefix(client, uri)
             if not files:
@@ -257,17 +258,6 @@ class ContainerJob(threading.Thread, ABC):
             download(client, uri.bucket, files, directory)
         except (*S3_ERRORS, ValueError) as error:
             raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
-
-    def _manifest(self, client: Any, uri: S3Uri) -> tuple[S3Uri, list[RemoteFile]]:
-        """Return the prefix that a manifest names and its objects, each under the name that the manifest gives it."""
-        content = json.loads(client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read())
-        prefix, files = S3Uri.parse(content[0]["prefix"]), []
-        for name in content[1:]:
-            listed = S3Uri(prefix.bucket, prefix.key + name)
-            if find_file(client, listed) is None:
-                raise self._nothing_found(listed)
-            files.append(RemoteFile(listed.key, name))
-        return prefix, files
 
     def _nothing_found(self, uri: S3Uri) -> JobFailure:
         return JobFailure(
