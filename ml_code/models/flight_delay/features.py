@@ -1,8 +1,9 @@
 """What the model looks at: the names and order of its features, its label, and how text becomes a number.
 
 Everything here is known one hour before the scheduled departure: the schedule, the aircraft planned for it, the
-distance, and the weather as it was observed at the latest full hour that lies at least one hour back. Spark computes
-the features in `etl.py`; an endpoint gets them in the same order, as numbers or as the codes that `ENCODERS` reads.
+distance, and the weather as it was observed at the latest full hour that lies at least one hour back. The
+columns are those of the dataset `flights`; an endpoint gets them in the order of `FEATURES`, as numbers or as the codes
+that `ENCODERS` reads.
 """
 
 from __future__ import annotations
