@@ -10,6 +10,10 @@ from local_aws.athena.engine.json_lines import BadDataError, normalise
 Spec = dict[str, Any]
 # the column of the folder names that tell files apart
 FILE = "_file"
+# no text holds these: separators of files and groups
+NO_DELIMITER, NO_NULL = "\x1c\x1d", "\x1e"
+# how Hive writes NULL as a partition's value
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _KINDS = {
     "text": ("VARCHAR", "JSON"),
     "number": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "UINTEGER", "UBIGINT"),
@@ -45,10 +49,13 @@ def create_view(connection: Any, spec: Spec, directory: Path) -> None:
     if not names:
         connection.execute(f"CREATE VIEW {view} AS SELECT {', '.join(values)} FROM {rows} AS rows")  # noqa: S608
         return
-    columns = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in [[FILE, "INTEGER"], *names])
+    columns = ", ".join([f"{text(FILE)}: 'INTEGER'", *(f"{text(name)}: 'VARCHAR'" for name, _ in names)])
+    typed = ", ".join(
+        f"CAST(nullif({quoted(name)}, {text(NO_VALUE)}) AS {kind}) AS {quoted(name)}" for name, kind in names
+    )
     listing = quoted(f"{spec['folder']} files")
     connection.execute(
-        f"CREATE TABLE {listing} AS SELECT * FROM read_json({text(str(folder / 'files.json'))}, "  # noqa: S608
+        f"CREATE TABLE {listing} AS SELECT {FILE}, {typed} FROM read_json({text(str(folder / 'files.json'))}, "  # noqa: S608
         f"format='newline_delimited', columns={{{columns}}})"
     )
     values += [f"listing.{quoted(name)}" for name, _ in names]
@@ -64,7 +71,7 @@ def _columns(connection: Any, spec: Spec, paths: list[str]) -> tuple[list[str], 
         return _parquet(connection, spec, paths)
     if spec["format"] == "json":
         return _json(spec, paths)
-    return _lines(spec, paths)
+    return _lines(spec, paths) if spec["format"] == "text" else _quoted_fields(spec, paths)
 
 
 def _parquet(connection: Any, spec: Spec, paths: list[str]) -> tuple[list[str], str]:
@@ -107,36 +114,51 @@ def _json(spec: Spec, paths: list[str]) -> tuple[list[str], str]:
 
 
 def _lines(spec: Spec, paths: list[str]) -> tuple[list[str], str]:
-    options, quoting = spec["options"], spec["format"] == "csv"
-    columns = ", ".join(f"{text(name)}: 'VARCHAR'" for name, _ in spec["columns"])
-    if quoting:
-        quote, escape = options.get("quoteChar", '"'), options.get("escapeChar", '"')
-        settings = f"delim={text(options.get('separatorChar', ','))}, quote={text(quote)}, escape={text(escape)}"
-        # quoted fields may go over several lines
-        settings += ", parallel=false"
-    else:
-        delimiter = options.get("field.delim") or options.get("serialization.format") or "\x01"
-        delimiter = {"1": "\x01", "\\t": "\t"}.get(delimiter, delimiter)
-        settings = f"delim={text(delimiter)}, quote='', escape={text(options.get('escape.delim', ''))}"
-    null = r"\N" if quoting else options.get("serialization.null.format", r"\N")
-    # rows may have fewer or more fields than the table has columns
-    rows = (
-        f"read_csv({_listed(paths)}, columns={{{columns}}}, {settings}, header=false, auto_detect=false, "
-        f"skip={_header_lines(spec)}, null_padding=true, strict_mode=false, nullstr={text(null)}, {_layout()})"
-    )
-    return [_from_text(name, kind, quoting) for name, kind in spec["columns"]], rows
+    """Read text as Hive splits it: no quotes, missing fields are NULL, further ones are left out."""
+    options = spec["options"]
+    if "escape.delim" in options:
+        raise BadDataError("NOT_SUPPORTED: the local AWS reads no text with escape.delim")
+    delimiter = options.get("field.delim") or options.get("serialization.format") or "\x01"
+    delimiter = {"1": "\x01", "\\t": "\t"}.get(delimiter, delimiter)
+    null = text(options.get("serialization.null.format", r"\N"))
+    rows = _csv(spec, paths, f"{{'line': 'VARCHAR'}}, delim={text(NO_DELIMITER)}, quote='', escape=''")
+    split = f"(SELECT string_split(line, {text(delimiter)}) AS fields, {FILE} FROM {rows})"  # noqa: S608
+    fields = ((f"nullif(rows.fields[{index}], {null})", *column) for index, column in enumerate(spec["columns"], 1))
+    return [f"{_lenient(field, kind)} AS {quoted(name)}" for field, name, kind in fields], split
 
 
-def _from_text(name: str, kind: str, strict: bool) -> str:
-    column = f"rows.{quoted(name)}"
+def _lenient(field: str, kind: str) -> str:
     if kind == "VARCHAR":
-        return column
-    if strict:
-        return f"CAST(nullif(trim({column}), '') AS {kind}) AS {quoted(name)}"
+        return field
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
         # a number with a fraction is no integer to Hive
-        column = rf"CASE WHEN regexp_full_match({column}, '[+-]?\d+') THEN {column} END"
-    return f"TRY_CAST({column} AS {kind}) AS {quoted(name)}"
+        field = rf"CASE WHEN regexp_full_match({field}, '[+-]?\d+') THEN {field} END"
+    return f"TRY_CAST({field} AS {kind})"
+
+
+def _quoted_fields(spec: Spec, paths: list[str]) -> tuple[list[str], str]:
+    options = spec["options"]
+    columns = ", ".join(f"{text(name)}: 'VARCHAR'" for name, _ in spec["columns"])
+    separator, quote, escape = (
+        text(options.get(name, default))
+        for name, default in (("separatorChar", ","), ("quoteChar", '"'), ("escapeChar", '"'))
+    )
+    # quoted fields may go over several lines
+    layout = f"{{{columns}}}, delim={separator}, quote={quote}, escape={escape}, parallel=false"
+    fields = (
+        f"rows.{quoted(name)}" if kind == "VARCHAR" else f"CAST(nullif(trim(rows.{quoted(name)}), '') AS {kind})"
+        for name, kind in spec["columns"]
+    )
+    names = (quoted(name) for name, _ in spec["columns"])
+    return [f"{field} AS {name}" for field, name in zip(fields, names, strict=True)], _csv(spec, paths, layout)
+
+
+def _csv(spec: Spec, paths: list[str], layout: str) -> str:
+    # DuckDB takes no text as NULL by itself: Hive doesn't either
+    return (
+        f"read_csv({_listed(paths)}, columns={layout}, header=false, auto_detect=false, skip={_header_lines(spec)}, "
+        f"null_padding=true, strict_mode=false, nullstr={text(NO_NULL)}, {_layout()})"
+    )
 
 
 def _header_lines(spec: Spec) -> int:
