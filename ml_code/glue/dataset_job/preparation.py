@@ -72,7 +72,7 @@ class Preparation:
         """Prepare the days, all of which have landed; one outcome for each.
 
         A day with a file that can't be trusted is held and leaves the others alone. Raises DatasetError when a
-        reference table can't be read, or when `transform` doesn't return the declared columns.
+        reference table can't be read or has too many bad rows, or when `transform` doesn't return the declared columns.
         """
         for name, value in SETTINGS.items():
             self.spark.conf.set(name, value)
@@ -217,10 +217,13 @@ class Preparation:
             percent = 100 * count / landed
             if percent > self.dataset.maximum_percent:
                 worst = max(of_table, key=lambda each: each.n)
-                held.append(
+                problem = (
                     f"{count} of {landed} rows of {table} are bad ({percent:.1f} %, at most "
                     f"{self.dataset.maximum_percent:g} % may be), most often: {worst.kind}"
                 )
+                if not self.dataset.tables[table].daily:
+                    raise DatasetError(problem)  # no day can do without it
+                held.append(problem)
         shown = dict(list(reasons.items())[:SHOWN_REASONS])
         quarantined = sum(each.n for each in bad)
         return Outcome(day, rows=rows, quarantined=quarantined, reasons=shown, held="; ".join(held) or None)

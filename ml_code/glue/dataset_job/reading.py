@@ -57,14 +57,15 @@ def bad_rows(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> 
     """The rows that `read` and `without_duplicates` leave out.
 
     Columns: `source_table`, `file`, `reason` and `row` (the line as it came), all text, `day` (date, of the folder;
-    null in a table that isn't cut by day), and `landed`, the number of rows of that day in all.
+    null in a table that isn't cut by day), and `landed`, the number of rows of that day (or
+    file) in all.
     """
     frames = [_lines(spark, table, header, uris) for header, uris in _by_header(files)]
     lines = _union(frames)
     reasons = _duplicates(_with_reasons(lines, table), table)
     day = F.to_date(FOLDER_DAY) if table.daily else F.lit(None).cast("date")
     return (
-        reasons.withColumn("landed", F.count("*").over(Window.partitionBy(FOLDER_DAY)))
+        reasons.withColumn("landed", F.count("*").over(Window.partitionBy(FOLDER_DAY if table.daily else FILE)))
         .where("_reason IS NOT NULL")
         .select(
             F.lit(table.name).alias("source_table"),
