@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_aws.cloudformation.providers.api_resource import ApiResource, Operation, Scope, Tagging
-from local_aws.cloudformation.providers.provider import ProviderFailure, Provisioned, Request
 
 NAME_LENGTH = 255
 
@@ -79,15 +78,7 @@ WORKFLOW = ApiResource(
     name_property="Name",
     name_length=NAME_LENGTH,
     create_operation=Operation("CreateWorkflow", body=""),
-    update_operation=Operation(
-        "UpdateWorkflow",
-        # what a template leaves out is taken away
-        {
-            "Description": "properties.Description || ''",
-            "DefaultRunProperties": "properties.DefaultRunProperties || `{}`",
-        },
-        body="",
-    ),
+    update_operation=Operation("UpdateWorkflow", body=""),
     delete_operation=Operation("DeleteWorkflow", {"Name": "id"}),
     physical_id="created.Name",
     tagging=_tagging("workflow"),
@@ -97,15 +88,6 @@ WORKFLOW = ApiResource(
 @dataclass(frozen=True, kw_only=True)
 class Trigger(ApiResource):
     """A trigger. StartOnCreation counts when it is made and never later, as with CloudFormation."""
-
-    def create(self, request: Request) -> Provisioned:
-        """Create the trigger, unless nothing here would ever start it."""
-        if request.properties["Type"] == "SCHEDULED":
-            raise ProviderFailure(
-                "the local AWS's triggers have no schedules: start the workflow by an AWS::Scheduler::Schedule",
-                "InvalidRequest",
-            )
-        return super().create(request)
 
     def _update_body(self, client: Any, scope: Scope, properties: Mapping[str, Any], changed: set[str]) -> None:
         if changed != {"StartOnCreation"}:

@@ -123,8 +123,3 @@ def test_old_way_of_updating_a_workgroup_is_refused_with_the_new_one(stack: Depl
     properties = {"Name": "old", "WorkGroupConfigurationUpdates": {"EnforceWorkGroupConfiguration": True}}
     stack.deploy({"It": resource("Athena::WorkGroup", properties)})
     assert "write WorkGroupConfiguration" in stack.reasons()
-
-
-def test_query_is_refused_since_none_is_run(stack: Deployer) -> None:
-    with pytest.raises(ClientError, match="runs no Athena queries"):
-        stack.client("athena").start_query_execution(QueryString="SELECT 1")
