@@ -227,6 +227,27 @@ def test_schedule_starts_a_pipeline_with_its_parameters(schedules: Schedules) ->
     assert parameters == [{"Name": "Reason", "Value": "it is night"}]
 
 
+def test_schedule_starts_a_workflow_with_its_run_properties(schedules: Schedules) -> None:
+    glue = schedules.context.client("glue")
+    glue.create_workflow(Name="nightly")
+    script = {"Name": "glueetl", "ScriptLocation": "s3://missing/script.py"}
+    glue.create_job(Name="nightly", Role=ROLE, Command=script)
+    glue.create_trigger(Name="nightly", WorkflowName="nightly", Type="ON_DEMAND", Actions=[{"JobName": "nightly"}])
+    target = {
+        "Arn": "arn:aws:scheduler:::aws-sdk:glue:startWorkflowRun",
+        "RoleArn": ROLE,
+        "Input": json.dumps({"Name": "nightly", "RunProperties": {"Redo": "changed"}}),
+    }
+    schedules.create("workflow", "cron(0 6 * * ? *)", target)
+    schedules.pass_time(minutes=1)
+    deadline = time.monotonic() + 20
+    while not (runs := glue.get_workflow_runs(Name="nightly")["Runs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert runs[0]["WorkflowRunProperties"] == {"Redo": "changed"}
+    glue.delete_workflow(Name="nightly")
+
+
 def test_schedule_puts_events_and_messages_by_the_arn_of_their_target(schedules: Schedules) -> None:
     events, sns = schedules.context.client("events"), schedules.context.client("sns")
     events.put_rule(Name="night", EventPattern=json.dumps({"source": ["app.clock"]}))
