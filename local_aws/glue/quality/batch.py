@@ -11,8 +11,8 @@ from typing import Any
 from local_aws.glue.quality.checks import measures_of
 from local_aws.glue.quality.evaluation_run import EvaluationRun
 from local_aws.glue.quality.measures import Measure, Measured
-from local_aws.glue.quality.sources import Layout, Unit, find_units, list_files
-from local_aws.jobs.s3_files import TRANSFER_THREADS, download
+from local_aws.glue.quality.sources import Layout, SourceError, Unit, find_units, list_files
+from local_aws.jobs.s3_files import S3_ERRORS, TRANSFER_THREADS, download
 
 # a boto3 client of a service, in a region, as a role
 Clients = Callable[[str, str, str], Any]
@@ -32,11 +32,15 @@ class _Table:
 
 
 class Batch:
-    """Finds and fetches the rows of runs, and tells the evaluator what to measure."""
+    """Finds and fetches the rows of runs, and tells the evaluator what to measure.
+
+    `failures` says of runs whose files couldn't be fetched, or read, why.
+    """
 
     def __init__(self, clients: Clients, folder: Path) -> None:
         self._clients = clients
         self._folder = folder
+        self.failures: dict[str, str] = {}
         self._tables: dict[tuple[Any, ...], _Table] = {}
 
     def add(self, run: EvaluationRun) -> None:
@@ -58,11 +62,16 @@ class Batch:
 
     def plan(self) -> list[dict[str, Any]]:
         """Fetch the files, and return the plan for the evaluator."""
-        return [self._plan_of(table, self._folder / str(index)) for index, table in enumerate(self._tables.values())]
+        plans = [self._plan_of(table, self._folder / str(index)) for index, table in enumerate(self._tables.values())]
+        return [plan for plan in plans if plan["runs"]]
 
-    def measured(self, run: EvaluationRun, answer: Mapping[str, Any]) -> Measured:
-        """Return what the evaluator measured of a run."""
-        found = answer[run.id]
+    def measured(self, run: EvaluationRun, answer: Mapping[str, Any]) -> Measured | None:
+        """Return what the evaluator measured of a run, None if it couldn't."""
+        found = answer.get(run.id, {})
+        if "failure" in found:
+            self.failures[run.id] = found["failure"]
+        if run.id in self.failures:
+            return None
         table = next(table for table in self._tables.values() if run.id in table.runs)
         ids = {f"m{index}": measure for index, measure in enumerate(table.measures)}
         return Measured(
@@ -73,15 +82,26 @@ class Batch:
 
     def _plan_of(self, table: _Table, folder: Path) -> dict[str, Any]:
         s3 = self._clients("s3", table.region, table.role)
-        references = {
-            alias: _described(layout, self._fetch(s3, units, folder / f"reference-{index}"))
+        units = self._fetch(s3, table.units, folder)
+        others = {
+            alias: (layout, self._fetch(s3, units, folder / f"reference-{index}"))
             for index, (alias, (layout, units)) in enumerate(table.references.items())
         }
+        runs = {}
+        for run, numbers in table.runs.items():
+            read = [units[number] for number in numbers] + [
+                unit for _, all_units in others.values() for unit in all_units
+            ]
+            reasons = [unit["error"] for unit in read if "error" in unit]
+            if reasons:
+                self.failures[run] = reasons[0]
+            else:
+                runs[run] = numbers
         return {
-            **_described(table.layout, self._fetch(s3, table.units, folder)),
-            "runs": table.runs,
+            **_described(table.layout, units),
+            "runs": runs,
             "measures": {f"m{index}": measure.as_json() for index, measure in enumerate(table.measures)},
-            "references": references,
+            "references": {alias: _described(layout, found) for alias, (layout, found) in others.items()},
         }
 
     def _fetch(self, s3: Any, units: Iterable[Unit], folder: Path) -> list[dict[str, Any]]:
@@ -89,9 +109,13 @@ class Batch:
             number, unit = numbered
             target = folder / f"dq_unit={number}"
             target.mkdir(parents=True)
-            bucket, files = list_files(s3, unit)
-            download(s3, bucket, files, target)
-            return {"folder": str(target), "values": unit.values}
+            fetched = {"folder": str(target), "values": unit.values}
+            try:
+                bucket, files = list_files(s3, unit)
+                download(s3, bucket, files, target)
+            except (SourceError, *S3_ERRORS) as error:
+                fetched["error"] = f"{unit.location} can't be read: {error}"
+            return fetched
 
         with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
             return list(pool.map(fetch, enumerate(units)))

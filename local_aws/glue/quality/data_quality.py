@@ -16,7 +16,7 @@ from local_aws.glue.quality.measures import Measured
 from local_aws.glue.quality.results import Results, result_of, told
 from local_aws.glue.quality.rulesets import Rulesets
 from local_aws.glue.quality.run_log import write_log
-from local_aws.glue.quality.sources import PREDICATES, glue_table
+from local_aws.glue.quality.sources import PREDICATES, catalog, glue_table
 from local_aws.json_api import ApiError
 from local_aws.service import Call, LocalContext
 
@@ -34,7 +34,7 @@ class DataQuality:
         self._context = context
         self._minute = minute_seconds
         self._lock = threading.RLock()
-        self._rulesets = Rulesets()
+        self._rulesets = Rulesets(context)
         self._results = Results()
         self._runs: dict[Owner, dict[str, EvaluationRun]] = {}
         self._tokens: dict[tuple[str, str, str], str] = {}
@@ -123,10 +123,10 @@ class DataQuality:
                 "InvalidInputException",
                 f"the local AWS knows the AdditionalOptions {', '.join(PREDICATES)}, not {', '.join(unknown)}",
             )
-        owner = None if call.account == self._context.account else f"arn:aws:iam::{call.account}:role/glue"
-        glue = self._context.client("glue", region=call.region, role_arn=owner)
         try:
-            glue.get_table(DatabaseName=table["DatabaseName"], Name=table["TableName"])
+            catalog(self._context, owner_of(call)).get_table(
+                DatabaseName=table["DatabaseName"], Name=table["TableName"]
+            )
         except ClientError as error:
             raise ApiError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
 

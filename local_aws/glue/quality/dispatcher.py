@@ -114,14 +114,16 @@ class Dispatcher:
                 self._fail([run], str(error))
             except S3_ERRORS as error:
                 self._fail([run], f"{type(error).__name__}: {error}")
-        try:
-            answer = process.measure(batch.plan(), lambda: self._unwanted(added)) if added else None
-        except (SourceError, *S3_ERRORS) as error:
-            self._fail(added, f"{type(error).__name__}: {error}")
-            return
+        plan = batch.plan()
+        answer = process.measure(plan, lambda: self._unwanted(added)) if plan else {}
         for run in added:
-            if answer is not None and not run.ended:
-                self._measured(run, batch.measured(run, answer))
+            if answer is None or run.ended:
+                continue
+            measured = batch.measured(run, answer)
+            if measured is None:
+                self._fail([run], batch.failures[run.id])
+            else:
+                self._measured(run, measured)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _unwanted(self, runs: list[EvaluationRun]) -> bool:

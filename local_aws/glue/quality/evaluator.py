@@ -7,7 +7,8 @@ A plan is a list of tables: `runs` (run -> indices of units), `units` (folder an
 (name and type of the partition keys), `format` (parquet, or csv with `csv`: its options and columns), `measures`
 (id -> measure) and `references` (alias -> table without runs and measures). Runs of one table are measured together:
 one pass for all aggregates, one for each set of columns whose groups are counted, one for each reference. An answer
-gives for each run its `columns`, the `values` of its measures and the `errors` of those that it has none for.
+gives for each run its `columns`, the `values` of its measures and the `errors` of those that it has none for, or the
+`failure` of a run whose files can't be read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,19 @@ def main(folder: Path, idle_seconds: float) -> None:
 
 def measure_tables(spark: SparkSession, tables: list[Table]) -> dict[str, Any]:
     """Return what was measured of every run of a plan."""
-    return {run: measured for table in tables for run, measured in _measure_table(spark, table)}
+    return {run: measured for table in tables for run, measured in _measure_apart(spark, table).items()}
+
+
+def _measure_apart(spark: SparkSession, table: Table) -> dict[str, Any]:
+    """Measure runs together; if that fails, each by itself, so that a broken file fails the runs that read it only."""
+    try:
+        return dict(_measure_table(spark, table))
+    except Exception as error:
+        print(f"measuring {', '.join(table['runs'])} failed: {error}", file=sys.stderr)
+        if len(table["runs"]) == 1:
+            return {run: {"failure": _first_line(error)} for run in table["runs"]}
+    alone = [{**table, "runs": {run: units}} for run, units in table["runs"].items()]
+    return {run: measured for each in alone for run, measured in _measure_apart(spark, each).items()}
 
 
 def _measure_table(spark: SparkSession, table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -67,18 +80,11 @@ def _measure_table(spark: SparkSession, table: Table) -> Iterator[tuple[str, dic
     for runs in _runs_by_schema(table):
         frame = _read(spark, table, runs)
         columns = {field.name: field.dataType for field in frame.schema if field.name != RUN}
-        errors: dict[str, str] = {}
-        sound: Measures = {}
-        for key, measure in table["measures"].items():
-            try:
-                _check(frame, columns, measure)
-                sound[key] = measure
-            except MeasureError as error:
-                errors[key] = str(error)
+        errors = _errors(frame, columns, table["measures"])
+        sound = {key: measure for key, measure in table["measures"].items() if key not in errors}
         values: dict[str, dict[str, Any]] = {run: {} for run in runs}
-        steps = _steps(spark, frame, table, sound)
         with ThreadPoolExecutor(4) as pool:
-            for keys, found in pool.map(lambda step: step(), steps):
+            for keys, found in pool.map(_take, _steps(spark, frame, table, sound)):
                 if isinstance(found, str):
                     errors |= dict.fromkeys(keys, found)
                     continue
@@ -91,55 +97,77 @@ def _measure_table(spark: SparkSession, table: Table) -> Iterator[tuple[str, dic
 
 
 Found = dict[str, dict[str, Any]]
-Step = Callable[[], tuple[list[str], Found | str]]
+Step = tuple[list[str], Callable[[], Found]]
 
 
 def _steps(spark: SparkSession, frame: DataFrame, table: Table, measures: Measures) -> list[Step]:
-    """Return the passes over a table; each answers with the values by run and measure, or why there are none."""
+    """Return the passes over a table, each with the measures that it gives."""
     steps: list[Step] = []
     aggregates = {key: measure for key, measure in measures.items() if measure["kind"] == "aggregate"}
     if aggregates:
-        steps.append(partial(_guarded, list(aggregates), partial(_aggregates, frame, aggregates)))
+        steps.append((list(aggregates), partial(_aggregates, frame, aggregates)))
     for key, measure in measures.items():
         if measure["kind"] == "groups":
-            steps.append(partial(_guarded, [key], partial(_groups, frame, key, measure)))
+            steps.append(([key], partial(_groups, frame, key, measure)))
         if measure["kind"] == "reference":
             other = table["references"].get(measure["alias"])
-            steps.append(partial(_guarded, [key], partial(_reference, spark, frame, other, key, measure)))
+            steps.append(([key], partial(_reference, spark, frame, other, key, measure)))
     return steps
 
 
-def _guarded(keys: list[str], step: Callable[[], Found]) -> tuple[list[str], Found | str]:
+def _take(step: Step) -> tuple[list[str], Found | str]:
+    """Return the values of a pass by run and measure, or why its data set can't have them."""
+    keys, found = step
     try:
-        return keys, step()
+        return keys, found()
     except MeasureError as error:
         return keys, str(error)
+
+
+def _errors(frame: DataFrame, columns: dict[str, T.DataType], measures: Measures) -> dict[str, str]:
+    """Return the measures that a data set can't have, with the reason, without looking at its rows."""
+    kinds = {name.lower(): kind for name, kind in columns.items()}
+    filters = {measure["where"] for measure in measures.values()} - {None}
+    invalid = {where: reason for where in filters if (reason := _refusal(partial(frame.where, where)))}
+    errors: dict[str, str] = {}
+    for key, measure in measures.items():
+        reasons = [_column_error(column, kinds, measure["column_kind"]) for column in measure["columns"]]
+        if measure["where"] in invalid:
+            reasons.append(f"The provided where clause is invalid: {invalid[measure['where']]}")
+        if found := [reason for reason in reasons if reason]:
+            errors[key] = found[0]
+    aggregates = {
+        key: measure for key, measure in measures.items() if measure["kind"] == "aggregate" and key not in errors
+    }
+    # most often all are sound
+    if _refusal(partial(_selected, frame, aggregates.values())):
+        for key, measure in aggregates.items():
+            if reason := _refusal(partial(_selected, frame, [measure])):
+                errors[key] = f"Exception thrown while evaluating rule: {reason}"
+    return errors
+
+
+def _selected(frame: DataFrame, aggregates: Iterable[dict[str, Any]]) -> DataFrame:
+    return frame.select(*(_aggregate(measure) for measure in aggregates))
+
+
+def _column_error(column: str, kinds: dict[str, T.DataType], wanted: str) -> str | None:
+    if column.lower() not in kinds:
+        return f"Input data does not include column {column}!"
+    found = kinds[column.lower()]
+    if isinstance(found, _KINDS[wanted]):
+        return None
+    expected = "a type of numbers" if wanted == "number" else "StringType"
+    return f"Expected type of column {column} to be {expected}, but found {type(found).__name__} instead!"
+
+
+def _refusal(analysed: Callable[[], object]) -> str | None:
+    """Return why Spark refuses an expression, None if it doesn't."""
+    try:
+        analysed()
     except Exception as error:
-        print(f"a pass failed: {error}", file=sys.stderr)
-        return keys, f"Exception thrown while evaluating rule: {_first_line(error)}"
-
-
-def _check(frame: DataFrame, columns: dict[str, T.DataType], measure: dict[str, Any]) -> None:
-    by_name = {name.lower(): kind for name, kind in columns.items()}
-    for column in measure["columns"]:
-        if column.lower() not in by_name:
-            raise MeasureError(f"Input data does not include column {column}!")
-        found = by_name[column.lower()]
-        wanted = _KINDS[measure["column_kind"]]
-        if not isinstance(found, wanted):
-            expected = "a type of numbers" if measure["column_kind"] == "number" else "StringType"
-            actual = type(found).__name__
-            raise MeasureError(f"Expected type of column {column} to be {expected}, but found {actual} instead!")
-    if measure["where"] is not None:
-        try:
-            frame.where(measure["where"])
-        except Exception as error:
-            raise MeasureError(f"The provided where clause is invalid: {_first_line(error)}") from error
-    if measure["kind"] == "aggregate":
-        try:
-            frame.select(_aggregate(measure))
-        except Exception as error:
-            raise MeasureError(f"Exception thrown while evaluating rule: {_first_line(error)}") from error
+        return _first_line(error)
+    return None
 
 
 def _aggregates(frame: DataFrame, measures: Measures) -> Found:
@@ -170,8 +198,9 @@ def _groups(frame: DataFrame, key: str, measure: dict[str, Any]) -> Found:
 def _reference(spark: SparkSession, frame: DataFrame, other: Table | None, key: str, measure: dict[str, Any]) -> Found:
     if other is None:
         raise MeasureError(f"{measure['alias']} not found in additional sources")
+    other = {**other, "runs": {"": list(range(len(other["units"])))}}
     _find_schemas(spark, other)
-    reference = _read(spark, {**other, "runs": {"": list(range(len(other["units"])))}}, [""])
+    reference = _read(spark, other, [""])
     existing = {name.lower() for name in reference.columns}
     for column in measure["other_columns"]:
         if column.lower() not in existing:
@@ -187,7 +216,8 @@ def _reference(spark: SparkSession, frame: DataFrame, other: Table | None, key: 
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+    java = getattr(error, "java_exception", None)
+    return str(java.toString() if java is not None else error).strip().split("\n", 1)[0]
 
 
 def _nothing(measure: dict[str, Any]) -> Any:
@@ -197,9 +227,9 @@ def _nothing(measure: dict[str, Any]) -> Any:
 
 
 def _find_schemas(spark: SparkSession, table: Table) -> None:
-    """Note with each unit what schemas its files have."""
-    units = table["units"]
+    """Note with each unit that the runs read what schemas its files have."""
     if table["format"] == "parquet":
+        units = [table["units"][unit] for unit in sorted({unit for units in table["runs"].values() for unit in units})]
         with ThreadPoolExecutor(4) as pool:
             schemas = pool.map(lambda unit: _parquet_schemas(spark, Path(unit["folder"])), units)
             for unit, found in zip(units, schemas, strict=True):

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local_aws.glue.quality import evaluator
 from local_aws.jobs.java import java_home
 from local_aws.jobs.process import JobProcess, job_environment, scratch_directory
 from local_aws.service import LocalContext
 
+SCRIPT = Path(__file__).with_name("evaluator.py")
 # small tables are measured before the second compiler has paid for itself
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # a process waits this long for further plans: starting Spark takes longer than measuring
@@ -42,7 +42,7 @@ class EvaluatorProcess:
         self._lines: deque[str] = deque(maxlen=50)
         image = context.images.get("glue")
         self._process = JobProcess(
-            [image.python if image else sys.executable, evaluator.__file__, str(self.folder), str(idle_seconds)],
+            [image.python if image else sys.executable, str(SCRIPT), str(self.folder), str(idle_seconds)],
             directory=self._scratch,
             environment=self._environment(context, image.python if image else sys.executable),
             stdout=self._lines.append,

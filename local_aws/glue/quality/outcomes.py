@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,8 @@ def judged(value: float, condition: Condition | None, metrics: Mapping[str, floa
 
 def unmet(value: float | None) -> str:
     """Return the reason for a metric that doesn't meet its condition."""
-    return f"Value: {'NULL' if value is None else value} does not meet the constraint requirement!"
+    told = "NULL" if value is None else "NaN" if math.isnan(value) else value
+    return f"Value: {told} does not meet the constraint requirement!"
 
 
 def empty(analysis: str, column: str) -> Outcome:

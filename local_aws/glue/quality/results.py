@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections.abc import Mapping
@@ -101,7 +102,8 @@ def _rule_result(number: int, rule: AnyRule, measured: Measured) -> Record:
         "Description": text,
         "EvaluationMessage": None if outcome.message is None else outcome.message[:TEXT_LIMIT],
         "Result": "PASS" if outcome.passed else "FAIL",
-        "EvaluatedMetrics": dict(outcome.metrics),
+        # JSON has no number for NaN
+        "EvaluatedMetrics": {name: value for name, value in outcome.metrics.items() if math.isfinite(value)},
         "EvaluatedRule": text,
     }
 

@@ -10,9 +10,10 @@ from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.quality.evaluation_run import Ruleset
 from local_aws.glue.quality.parser import parse_ruleset
 from local_aws.glue.quality.rules import AnyRule
+from local_aws.glue.quality.sources import catalog
 from local_aws.glue.quality.tokens import DqdlError
 from local_aws.json_api import ApiError
-from local_aws.service import Call
+from local_aws.service import Call, LocalContext
 
 LARGEST_PAGE = 1000
 _KEPT: tuple[str, ...] = ("Name", "Description", "Ruleset", "TargetTable")
@@ -23,13 +24,16 @@ _CHANGED: tuple[str, ...] = ("Description", "Ruleset")
 class _Entry:
     record: Record
     rules: tuple[AnyRule, ...]
-    tags: dict[str, str]
 
 
 class Rulesets:
-    """Keeps rulesets by account and region; a text that the local AWS can't evaluate is refused."""
+    """Keeps rulesets by account and region; a text that the local AWS can't evaluate is refused.
 
-    def __init__(self) -> None:
+    Their tags are moto's, which answers TagResource and GetTags for any ARN.
+    """
+
+    def __init__(self, context: LocalContext) -> None:
+        self._context = context
         self._lock = threading.RLock()
         self._entries: dict[Owner, dict[str, _Entry]] = {}
         self.operations: dict[str, Handler] = {
@@ -55,7 +59,10 @@ class Rulesets:
             entries = self._entries.setdefault(owner_of(call), {})
             if name in entries:
                 raise ApiError("AlreadyExistsException", f"Data quality ruleset already exists: {name}")
-            entries[name] = _Entry({**kept, "CreatedOn": now, "LastModifiedOn": now}, rules, request.get("Tags", {}))
+            entries[name] = _Entry({**kept, "CreatedOn": now, "LastModifiedOn": now}, rules)
+        if request.get("Tags"):
+            glue = catalog(self._context, owner_of(call))
+            glue.tag_resource(ResourceArn=_arn(owner_of(call), name), TagsToAdd=request["Tags"])
         return {"Name": name}
 
     def _get(self, call: Call, request: Record) -> Record:
@@ -75,18 +82,27 @@ class Rulesets:
         with self._lock:
             self._entry(owner_of(call), request["Name"])
             del self._entries[owner_of(call)][request["Name"]]
+        arn, tags = _arn(owner_of(call), request["Name"]), self._tags(owner_of(call), request["Name"])
+        if tags:
+            catalog(self._context, owner_of(call)).untag_resource(ResourceArn=arn, TagsToRemove=list(tags))
         return {}
 
     def _list(self, call: Call, request: Record) -> Record:
         wanted, tags = request.get("Filter", {}), request.get("Tags", {})
+        owner = owner_of(call)
         with self._lock:
             found = [
                 {**entry.record, "RuleCount": len(entry.rules)}
-                for entry in self._entries.get(owner_of(call), {}).values()
-                if _fits(entry.record, wanted) and tags.items() <= entry.tags.items()
+                for entry in self._entries.get(owner, {}).values()
+                if _fits(entry.record, wanted)
             ]
+        if tags:
+            found = [record for record in found if tags.items() <= self._tags(owner, record["Name"]).items()]
         shown, token = page(found, request, LARGEST_PAGE)
         return {"Rulesets": shown, "NextToken": token}
+
+    def _tags(self, owner: Owner, name: str) -> dict[str, str]:
+        return dict(catalog(self._context, owner).get_tags(ResourceArn=_arn(owner, name))["Tags"])
 
     def _entry(self, owner: Owner, name: str) -> _Entry:
         entry = self._entries.get(owner, {}).get(name)
@@ -100,6 +116,11 @@ def _parsed(name: str, text: str) -> tuple[AnyRule, ...]:
         return tuple(parse_ruleset(text))
     except DqdlError as error:
         raise ApiError("InvalidInputException", f"ruleset {name}: {error}") from error
+
+
+def _arn(owner: Owner, name: str) -> str:
+    account, region = owner
+    return f"arn:aws:glue:{region}:{account}:dataQualityRuleset/{name}"
 
 
 def _fits(record: Record, wanted: Record) -> bool:

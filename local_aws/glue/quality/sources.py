@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from local_aws.glue.operations import Owner
 from local_aws.jobs.s3_files import RemoteFile, S3Uri, list_folder
+from local_aws.service import LocalContext
 
 Record = Mapping[str, Any]
 # AdditionalOptions of a data source that choose partitions
@@ -41,6 +43,13 @@ def glue_table(data_source: Record) -> Record:
     """Return what a DataSource says of its table."""
     table: Record = data_source.get("GlueTable") or data_source.get("DataQualityGlueTable") or {}
     return table
+
+
+def catalog(context: LocalContext, owner: Owner) -> Any:
+    """Return a client of Glue in an account and region."""
+    account, region = owner
+    role = None if account == context.account else f"arn:aws:iam::{account}:role/glue"
+    return context.client("glue", region=region, role_arn=role)
 
 
 def find_units(glue: Any, data_source: Record) -> tuple[Layout, list[Unit]]:

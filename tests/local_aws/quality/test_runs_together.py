@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.local_aws.quality.conftest import Tables
 
 RULES = (
@@ -56,6 +58,18 @@ def test_a_run_of_many_partitions_counts_them_all_and_shares_them_with_others(ta
     assert found["all"][3].metrics == {"Column.x.Uniqueness": 4 / 7}
     assert found["two"][0].metrics == {"Dataset.*.RowCount": 7.0}
     assert found["one"][1].metrics == {"Column.x.Sum": 13.0}
+
+
+def test_file_that_is_broken_fails_the_runs_that_read_it_only(tables: Tables) -> None:
+    days = _days(tables)
+    broken = Path(days["units"][1]["folder"], "0.parquet")  # type: ignore[index]
+    broken.write_bytes(b"PAR1" + b"\0" * 100)
+    plan, _ = tables.plan(days["units"], {"r0": [0], "r1": [1], "both": [0, 1]}, "Rules = [RowCount > 1]")  # type: ignore[arg-type]
+    answer = tables.process.measure([plan | {"keys": days["keys"]}], lambda: False)
+    assert answer is not None
+    assert list(answer["r0"]["values"].values()) == [3.0]
+    assert answer["r1"]["failure"] == answer["both"]["failure"]
+    assert "0.parquet" in answer["r1"]["failure"]
 
 
 def test_runs_whose_files_have_other_columns_are_judged_by_their_own(tables: Tables) -> None:
