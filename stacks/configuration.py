@@ -10,6 +10,7 @@ from . import yaml_source
 from .code_checks import check_dataset, check_model
 from .dataset_settings import Dataset
 from .model_settings import Model
+from .name_checks import check_names
 from .nearest import nearest
 from .settings import Environment, EnvironmentSettings, Platform, Repository, Settings
 from .validation import validate
@@ -46,7 +47,8 @@ def load(repository: Repository) -> Settings:
         models=_listed(repository, shared, "models", repository.models, "{}/model.yaml", problems),
         problems=problems,
     )
-    declared.validate(platform)
+    datasets, models = declared.validate(platform)
+    problems += check_names(shared, datasets, list(models))
     settings = [_environment(name, platform, source, declared) for name, source in environments.items()]
     if problems:
         raise ConfigurationError(problems)
@@ -79,13 +81,12 @@ class _Declared:
             problems=self.problems,
         )
 
-    def validate(self, platform: Platform) -> tuple[tuple[Dataset, ...], tuple[Model, ...]]:
-        """What is sound among the declarations; what isn't adds to the problems."""
+    def validate(self, platform: Platform) -> tuple[Mapping[str, Dataset | None], Mapping[str, Model | None]]:
+        """The declarations by name, None for those that aren't sound, which add to the problems."""
         datasets = {name: self._dataset(name, source) for name, source in self.datasets.items()}
         # A dataset without a file is told by itself: its models have no finding of their own.
         by_name = dict.fromkeys(platform.datasets) | datasets
-        models = [self._model(name, source, by_name) for name, source in self.models.items()]
-        return tuple(each for each in datasets.values() if each), tuple(each for each in models if each)
+        return datasets, {name: self._model(name, source, by_name) for name, source in self.models.items()}
 
     def _dataset(self, folder: str, source: YamlSource) -> Dataset | None:
         dataset = validate(Dataset, source, self.problems)
@@ -130,7 +131,13 @@ def _environment(name: str, platform: Platform, source: YamlSource, declared: _D
     datasets, models = declared.overridden_by(source).validate(platform)
     if environment is None:
         return None
-    return EnvironmentSettings(name=name, platform=platform, environment=environment, datasets=datasets, models=models)
+    return EnvironmentSettings(
+        name=name,
+        platform=platform,
+        environment=environment,
+        datasets=tuple(each for each in datasets.values() if each),
+        models=tuple(each for each in models.values() if each),
+    )
 
 
 def _read(repository: Repository, path: Path) -> YamlSource:

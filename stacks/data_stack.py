@@ -73,7 +73,7 @@ class DataStack(Stack):
     def _define_dataset(self, dataset: Dataset, security: JobSecurity, foundation: FoundationStack) -> DatasetPipeline:
         pipeline = DatasetPipeline(
             self,
-            dataset.title,
+            f"{dataset.title}Dataset",
             blueprint=self._blueprint,
             dataset=dataset,
             readers=self._blueprint.settings.readers_of(dataset),

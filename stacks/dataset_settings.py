@@ -41,7 +41,7 @@ class Column(Section):
     type: ColumnType
     """The type, as Glue, Spark and Hive call it: string, boolean, int, bigint, float, double, decimal(p,s), date or
     timestamp."""
-    description: Description
+    description: Annotated[str, Field(min_length=1, max_length=200)]
     """What the column holds and in which unit, and when it is missing."""
 
 

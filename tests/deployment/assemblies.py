@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stacks.configuration import load
+from stacks.dataset_settings import Dataset
 from stacks.settings import Environment, EnvironmentSettings, Repository, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,23 @@ def _stacks(assembly: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
                 yield artifact["displayName"].split(" ")[0], manifest.parent, artifact["properties"]
 
 
+DATASET_OPTIONS: Mapping[str, Any] = {
+    "first_day": "2013-01-01",
+    "etl": {
+        "worker_type": "G.2X",
+        "workers": 10,
+        "autoscaling": True,
+        "flex": True,
+        "timeout_minutes": 120,
+        "retries": 1,
+        "spark_ui": True,
+    },
+    "trigger": {"batch_size": 10, "window_seconds": 60, "schedule": "cron(0 6 * * ? *)"},
+    "checks": {"workers": 5, "parallel": 10},
+    "quarantine": {"maximum_percent": 0.5},
+}
+
+
 def everything_set() -> EnvironmentSettings:
     """An environment that leaves no setting at its default, as a company's own would look."""
     dev = load(REPOSITORY).environments[0]
@@ -75,13 +93,17 @@ def everything_set() -> EnvironmentSettings:
             "removal": "retain",
             "log_retention_days": 365,
             "capture_retention_days": 30,
+            "quarantine_retention_days": 30,
+            "query_limit_gb": 100,
             "network": {"subnet_ids": ["subnet-0000000a", "subnet-0000000b"], "security_group_ids": ["sg-0000000c"]},
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
         }
     )
     platform = dev.platform.model_copy(update={"tags": {"team": "delays"}})
-    return dev.model_copy(update={"name": "full", "environment": environment, "platform": platform})
+    datasets = tuple(Dataset.model_validate(each.model_dump() | DATASET_OPTIONS) for each in dev.datasets)
+    changes = {"name": "full", "environment": environment, "platform": platform, "datasets": datasets}
+    return dev.model_copy(update=changes)
 
 
 def settings_of(*environments: EnvironmentSettings) -> Settings:

@@ -20,6 +20,9 @@ def readable(template: Template) -> Template:
         definition = resource.get("Properties", {}).get("PipelineDefinition", {})
         if "PipelineDefinitionBody" in definition:
             definition["PipelineDefinitionBody"] = json.loads(_flat(definition["PipelineDefinitionBody"]))
+        arguments = resource.get("Properties", {}).get("DefaultArguments", {})
+        if "--version" in arguments:
+            arguments["--version"] = "<hash of code and rules>"
     text = _IMAGE_TAG.sub(":<hash of the image's source>", _ASSET.sub("<hash of the asset>", json.dumps(result)))
     masked: Template = json.loads(text)
     for resource in masked["Resources"].values():

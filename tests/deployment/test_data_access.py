@@ -1,19 +1,29 @@
-"""What the feature job may do in S3, judged as IAM does: the calls that Spark makes, and those that must fail."""
+"""What the roles of a dataset may do, judged as IAM does: the calls that its jobs make, and those that must fail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from tests.deployment.assemblies import Templates
+from tests.deployment.assemblies import Template, Templates
 
-Allowed = Callable[[str, str], bool]
+Allowed = Callable[[str, str, str], bool]
 
-RAW, CURATED, CAPTURE, ARTIFACTS = "raw", "curated", "capture", "artifacts"
-PART = "flight_delay/day=2013-01-01/part-00000.snappy.parquet"
+RAW, CURATED, QUARANTINE, CAPTURE, ARTIFACTS = "raw", "curated", "quarantine", "capture", "artifacts"
+PREPARE, PUBLISH, CHECK, TRAIN = "prepare", "publish", "check", "train"
+ROLES = {
+    PREPARE: ("dev/data", "FlightsDatasetPrepareRole"),
+    PUBLISH: ("dev/data", "FlightsDatasetPublishRole"),
+    CHECK: ("dev/data", "FlightsDatasetQualityRole"),
+    TRAIN: ("dev/flight-delay-training", "TrainingJobRole"),
+}
+PART = "flights/load=20130102T030405-ab12/day=2013-01-01/part-0.parquet"
+BAD = "flights/day=2013-01-01/load=20130102T030405-ab12/part-0.parquet"
+WRITING = ("s3:PutObject", "s3:DeleteObject")
+REGISTERING = ("glue:BatchCreatePartition", "glue:BatchUpdatePartition", "glue:BatchDeletePartition")
 
 
 def text_of(resource: Any) -> str:
@@ -23,8 +33,8 @@ def text_of(resource: Any) -> str:
     ((function, argument),) = resource.items()
     if function == "Fn::Join":
         return str(argument[0].join(text_of(part) for part in argument[1]))
-    name = argument[0] if function == "Fn::GetAtt" else argument
-    zones = [zone for zone in (RAW, CURATED, CAPTURE, ARTIFACTS) if str(name).startswith(f"Lake{zone.capitalize()}")]
+    name = str(argument[0] if function == "Fn::GetAtt" else argument)
+    zones = [zone for zone in (RAW, CURATED, QUARANTINE, CAPTURE, ARTIFACTS) if f"Lake{zone.capitalize()}" in name]
     return zones[0] if zones else f"<{name}>"
 
 
@@ -32,23 +42,29 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.fixture
-def allowed(templates: Templates) -> Allowed:
-    """Whether the role of the feature job may do something: an action, and a bucket or `bucket/key`."""
-    resources = templates["dev/data"]["Resources"]
-    role = resources["FlightDelayFeaturesJobECB3327C"]["Properties"]["Role"]["Fn::GetAtt"][0]
-    statements = [
+def statements_of(template: Template, role: str) -> list[Mapping[str, Any]]:
+    (name,) = [
+        key for key, each in template["Resources"].items() if each["Type"] == "AWS::IAM::Role" and key.startswith(role)
+    ]
+    return [
         statement
-        for resource in resources.values()
-        if resource["Type"] == "AWS::IAM::Policy" and {"Ref": role} in resource["Properties"]["Roles"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy" and {"Ref": name} in resource["Properties"]["Roles"]
         for statement in resource["Properties"]["PolicyDocument"]["Statement"]
     ]
-    assert {statement["Effect"] for statement in statements} == {"Allow"}
 
-    def judge(action: str, resource: str) -> bool:
+
+@pytest.fixture
+def allowed(templates: Templates) -> Allowed:
+    """Whether a role may do something: the role, an action, and a bucket, `bucket/key` or the end of an ARN."""
+
+    def judge(role: str, action: str, resource: str) -> bool:
+        stack, logical_id = ROLES[role]
+        statements = statements_of(templates[stack], logical_id)
+        assert {statement["Effect"] for statement in statements} == {"Allow"}
         return any(
             any(fnmatchcase(action, each) for each in as_list(statement["Action"]))
-            and any(fnmatchcase(resource, text_of(each)) for each in as_list(statement["Resource"]))
+            and any(fnmatchcase(resource, text_of(each).rpartition(">:")[2]) for each in as_list(statement["Resource"]))
             for statement in statements
         )
 
@@ -57,56 +73,154 @@ def allowed(templates: Templates) -> Allowed:
 
 @pytest.mark.parametrize("table", ["flights", "weather", "planes", "airports"])
 def test_spark_can_read_a_raw_table(table: str, allowed: Allowed) -> None:
-    assert allowed("s3:ListBucket", RAW)
+    assert allowed(PREPARE, "s3:ListBucket", RAW)
     # A HEAD needs s3:GetObject: without it S3 answers 403 where Hadoop expects 404.
     for key in (table, f"{table}/", f"{table}_$folder$", f"{table}/day=2013-01-01/{table}.csv"):
-        assert allowed("s3:GetObject", f"{RAW}/{key}"), key
+        assert allowed(PREPARE, "s3:GetObject", f"{RAW}/{key}"), key
 
 
-@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
-@pytest.mark.parametrize(
-    "key",
-    [
-        "flight_delay",
-        "flight_delay/",
-        "flight_delay_$folder$",
-        "flight_delay/_temporary/0/_temporary_$folder$",
-        "flight_delay/_SUCCESS",
-        PART,
-    ],
-)
-def test_spark_can_write_its_model_s_features(action: str, key: str, allowed: Allowed) -> None:
-    assert allowed(action, f"{CURATED}/{key}")
+@pytest.mark.parametrize("action", ["s3:GetObject", *WRITING])
+@pytest.mark.parametrize("key", ["flights", "flights/", "flights_$folder$", "flights/load=x/_temporary/0/one", PART])
+def test_spark_can_write_days(action: str, key: str, allowed: Allowed) -> None:
+    assert allowed(PREPARE, action, f"{CURATED}/{key}")
 
 
-def test_spark_can_upload_in_parts_and_clean_up(allowed: Allowed) -> None:
-    assert allowed("s3:ListBucket", CURATED)
-    assert allowed("s3:ListBucketMultipartUploads", CURATED)
+@pytest.mark.parametrize("action", WRITING)
+def test_spark_can_put_bad_rows_into_quarantine_and_take_them_back(action: str, allowed: Allowed) -> None:
+    assert allowed(PREPARE, action, f"{QUARANTINE}/{BAD}")
+
+
+@pytest.mark.parametrize("bucket", [CURATED, QUARANTINE])
+def test_spark_can_upload_in_parts_and_clean_up(bucket: str, allowed: Allowed) -> None:
+    assert allowed(PREPARE, "s3:ListBucket", bucket)
+    assert allowed(PREPARE, "s3:ListBucketMultipartUploads", bucket)
     for action in ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"):
-        assert allowed(action, f"{CURATED}/{PART}")
+        assert allowed(PREPARE, action, f"{bucket}/{PART}")
 
 
-@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
+@pytest.mark.parametrize("role", [PREPARE, PUBLISH, CHECK])
+@pytest.mark.parametrize("action", ["s3:GetObject", *WRITING])
 @pytest.mark.parametrize(
     "resource",
     [
-        f"{CURATED}/other_model/{PART}",
-        f"{CURATED}/flight_delay_v2",
-        f"{CURATED}/flight_delay_v2/part.parquet",
-        f"{CURATED}/flight_delay_v2_$folder$",
+        f"{CURATED}/other/{PART}",
+        f"{CURATED}/predictions/flight_delay/day=2013-01-01/part-0.parquet",
+        f"{CURATED}/flights_v2",
+        f"{CURATED}/flights_v2/part.parquet",
         f"{CURATED}/flight",
+        f"{QUARANTINE}/other/{BAD}",
         f"{RAW}/flights_old/flights.csv",
         f"{RAW}/bookings/bookings.csv",
         f"{CAPTURE}/dev-flight-delay/live/one.jsonl",
         f"{ARTIFACTS}/flight_delay/model.tar.gz",
     ],
 )
-def test_the_job_reaches_no_other_folder(action: str, resource: str, allowed: Allowed) -> None:
-    assert not allowed(action, resource)
+def test_no_role_of_the_dataset_reaches_another_folder(role: str, action: str, resource: str, allowed: Allowed) -> None:
+    assert not allowed(role, action, resource)
 
 
-@pytest.mark.parametrize("action", ["s3:PutObject", "s3:DeleteObject"])
+@pytest.mark.parametrize("action", WRITING)
 @pytest.mark.parametrize("key", ["flights", "flights_$folder$", "flights/day=2013-01-01/flights.csv"])
 def test_raw_data_can_only_be_read(action: str, key: str, allowed: Allowed) -> None:
-    assert not allowed(action, f"{RAW}/{key}")
-    assert not allowed("s3:ListBucketMultipartUploads", RAW)
+    for role in ROLES:
+        assert not allowed(role, action, f"{RAW}/{key}")
+    assert not allowed(PREPARE, "s3:ListBucketMultipartUploads", RAW)
+
+
+def table(name: str) -> str:
+    return f"table/mlops_dev/{name}"
+
+
+@pytest.mark.parametrize("action", REGISTERING)
+def test_preparing_claims_days_and_publishes_none(action: str, allowed: Allowed) -> None:
+    assert allowed(PREPARE, action, table("flights_staged"))
+    assert allowed(PREPARE, "glue:GetPartitions", table("flights"))
+    assert not allowed(PREPARE, action, table("flights"))
+
+
+@pytest.mark.parametrize("action", [*REGISTERING, "glue:GetPartitions"])
+def test_publishing_changes_the_two_tables_of_its_dataset_alone(action: str, allowed: Allowed) -> None:
+    for name in ("flights", "flights_staged"):
+        assert allowed(PUBLISH, action, table(name))
+    for name in ("flights_quarantine", "raw_flights", "flight_delay_predictions", "other", "other_staged"):
+        assert not allowed(PUBLISH, action, table(name))
+
+
+def test_nobody_changes_a_table_itself(allowed: Allowed) -> None:
+    for role in ROLES:
+        for action in ("glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"):
+            assert not allowed(role, action, table("flights"))
+
+
+def test_publishing_marks_what_is_superseded_and_writes_the_manifest(allowed: Allowed) -> None:
+    assert allowed(PUBLISH, "s3:PutObjectTagging", f"{CURATED}/{PART}")
+    assert allowed(PUBLISH, "s3:PutObject", f"{CURATED}/flights/manifest.json")
+    assert not allowed(PREPARE, "s3:PutObjectTagging", f"{CURATED}/{PART}")
+    for key in (PART, BAD):
+        assert not allowed(PUBLISH, "s3:GetObject", f"{QUARANTINE}/{key}")
+
+
+def test_checks_read_staged_days_and_write_nothing(allowed: Allowed) -> None:
+    assert allowed(CHECK, "s3:GetObject", f"{CURATED}/{PART}")
+    assert allowed(CHECK, "glue:GetPartitions", table("flights_staged"))
+    assert not allowed(CHECK, "glue:GetPartitions", table("flights"))
+    for action in (*REGISTERING, "glue:StartDataQualityRulesetEvaluationRun", "glue:UpdateDataQualityRuleset"):
+        assert not allowed(CHECK, action, table("flights_staged"))
+        assert not allowed(CHECK, action, "dataQualityRuleset/dev-flights")
+    for action in WRITING:
+        assert not allowed(CHECK, action, f"{CURATED}/{PART}")
+
+
+def test_the_program_of_a_check_comes_out_of_glue_s_own_bucket(templates: Templates) -> None:
+    read = [
+        text_of(resource)
+        for statement in statements_of(templates["dev/data"], "FlightsDatasetQualityRole")
+        if "s3:GetObject" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    ]
+    program = "arn:<AWS::Partition>:s3:::aws-glue-ml-data-quality-assets-<AWS::Region>/*"
+    assert sorted(read) == sorted([program, "curated/flights", "curated/flights/*", "curated/flights_$folder$"])
+
+
+def test_publishing_hands_the_role_of_checks_to_glue_and_to_nobody_else(templates: Templates) -> None:
+    passing = [
+        statement
+        for statement in statements_of(templates["dev/data"], "FlightsDatasetPublishRole")
+        if "iam:PassRole" in as_list(statement["Action"])
+    ]
+    (only,) = passing
+    assert text_of(only["Resource"]).startswith("<FlightsDatasetQualityRole")
+    assert only["Condition"] == {"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}}
+
+
+def test_publishing_tells_as_the_data_platform_and_on_the_default_bus_only(templates: Templates) -> None:
+    (tells,) = [
+        statement
+        for statement in statements_of(templates["dev/data"], "FlightsDatasetPublishRole")
+        if "events:PutEvents" in as_list(statement["Action"])
+    ]
+    assert text_of(tells["Resource"]).endswith(":event-bus/default")
+    assert tells["Condition"] == {"StringEquals": {"events:source": "mlops.data"}}
+
+
+@pytest.mark.parametrize("action", ["glue:GetWorkflowRun", "glue:GetWorkflowRunProperties"])
+def test_jobs_look_at_runs_of_their_own_workflow(action: str, allowed: Allowed) -> None:
+    for role in (PREPARE, PUBLISH):
+        assert allowed(role, action, "workflow/dev-flights")
+        assert not allowed(role, action, "workflow/dev-other")
+        assert not allowed(role, "glue:StartWorkflowRun", "workflow/dev-flights")
+
+
+def test_training_sees_no_days_but_those_of_the_manifest_in_the_catalog_s_place(allowed: Allowed) -> None:
+    assert allowed(TRAIN, "s3:GetObject", f"{CURATED}/flights/manifest.json")
+    assert allowed(TRAIN, "s3:GetObject", f"{CURATED}/flights/manifests/0123abcd.json")
+    for action in ("glue:GetTable", "glue:GetPartition", "glue:GetPartitions"):
+        for name in ("flights", "flights_staged", "flights_quarantine"):
+            assert not allowed(TRAIN, action, table(name))
+
+
+def test_training_reads_no_bad_rows_and_changes_no_days(allowed: Allowed) -> None:
+    assert not allowed(TRAIN, "s3:GetObject", f"{QUARANTINE}/{BAD}")
+    assert not allowed(TRAIN, "s3:ListBucket", QUARANTINE)
+    for action in WRITING:
+        assert not allowed(TRAIN, action, f"{CURATED}/{PART}")

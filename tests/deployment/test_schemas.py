@@ -38,7 +38,11 @@ def test_every_setting_has_a_description() -> None:
 SCHEMAS = {
     **{f"config/{name}.yaml": "environment.schema.json" for name in ("dev", "staging", "prod")},
     "config/platform.yaml": "platform.schema.json",
-    "ml_code/models/flight_delay/model.yaml": "../../../config/model.schema.json",
+    "ml_code/datasets/flights/dataset.yaml": "../../../config/dataset.schema.json",
+    **{
+        f"ml_code/models/{name}/model.yaml": "../../../config/model.schema.json"
+        for name in ("flight_delay", "block_time")
+    },
 }
 
 
@@ -56,4 +60,9 @@ def test_the_schema_checks_what_an_environment_overrides() -> None:
     check = jsonschema.Draft202012Validator(json.loads(schemas.schemas()["environment.schema.json"]))
     assert check.is_valid({"models": {"late": {"serving": {"instance_count": 2}}}})
     assert not check.is_valid({"models": {"late": {"serving": {"instances": 2}}}})
-    assert not check.is_valid({"models": {"late": {"gate": {"minimum": 2}}}})
+    assert not check.is_valid({"models": {"late": {"training": {"test_days": 0}}}})
+    assert check.is_valid({"datasets": {"flights": {"trigger": {"window_seconds": 5}}}})
+    assert not check.is_valid({"datasets": {"flights": {"trigger": {"window_seconds": 901}}}})
+    assert not check.is_valid(
+        {"datasets": {"flights": {"tables": {"flights": {"columns": {"day": {"type": "text"}}}}}}}
+    )

@@ -72,28 +72,18 @@ def test_names_that_are_contracts_carry_their_environment(templates: Templates) 
         assert group["ModelPackageGroupName"] == f"{name}-flight-delay"
 
 
-def test_the_feature_job_reads_the_declared_tables_and_writes_its_model_s_features(templates: Templates) -> None:
-    data = templates["dev/data"]
-    read = where(data, "FlightDelayFeaturesRole", "s3:GetObject")
-    for table in ("flights", "weather", "planes", "airports"):
-        assert f'"/{table}/*"' in read
-    written = where(data, "FlightDelayFeaturesRole", "s3:PutObject")
-    assert "LakeCurated" in written
-    assert '"/flight_delay/*"' in written
-    assert "LakeRaw" not in written
-    assert "LakeArtifacts" not in written
-
-
-def test_training_reads_features_and_writes_artifacts_of_its_model_alone(templates: Templates) -> None:
+def test_training_reads_its_dataset_and_writes_artifacts_of_its_model_alone(templates: Templates) -> None:
     training = templates["dev/flight-delay-training"]
     written = where(training, "TrainingJobRole", "s3:PutObject")
     assert "LakeArtifacts" in written
     assert "LakeCurated" not in written
     everything = " ".join(each["resources"] for each in statements(training, "TrainingJobRole"))
-    assert "LakeRaw" not in everything
-    assert "LakeCapture" not in everything
+    for zone in ("Raw", "Quarantine", "Capture"):
+        assert f"Lake{zone}" not in everything
+    assert "glue" not in json.dumps([each["actions"] for each in statements(training, "TrainingJobRole")])
     objects = where(training, "TrainingJobRole", "s3:GetObject")
     assert "LakeCurated" in objects
+    assert '"/flights/*"' in objects
     assert '"/*"' not in objects
 
 
@@ -118,8 +108,8 @@ def test_the_endpoint_reads_and_decrypts_its_model_s_artifacts(templates: Templa
     [("data", "Glue Job State Change"), ("flight-delay-training", "SageMaker Model Building Pipeline Execution")],
 )
 def test_a_failure_reaches_the_alarm_topic_through_a_role(stack: str, rule: str, templates: Templates) -> None:
-    found = only(of_type(templates[f"dev/{stack}"], "AWS::Events::Rule"))
-    assert found["EventPattern"]["detail-type"][0].startswith(rule)
+    rules = [each["Properties"] for each in of_type(templates[f"dev/{stack}"], "AWS::Events::Rule").values()]
+    (found,) = [each for each in rules if each["EventPattern"]["detail-type"][0].startswith(rule)]
     (target,) = found["Targets"]
     assert "Alarms" in json.dumps(target["Arn"])
     assert "AlarmPublisher" in json.dumps(target["RoleArn"])
@@ -168,7 +158,7 @@ def test_every_resource_that_can_be_tagged_says_its_environment(templates: Templ
 
 def test_every_stack_is_found_by_its_platform_and_environment(assembly: Path) -> None:
     found = tags_of(assembly)
-    assert len(found) == 12
+    assert len(found) == 15
     for name, tags in found.items():
         assert tags == {"platform": "mlops", "environment": name.split("/")[0]}
 

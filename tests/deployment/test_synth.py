@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import subprocess
@@ -10,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flight_delay.features import FEATURES, LABEL
-from stacks.configuration import load
-from tests.deployment.assemblies import REPOSITORY, ROOT, Template, Templates, synthesize
+import pytest
+
+from tests.deployment.assemblies import ROOT, Template, Templates, synthesize
 from tests.deployment.snapshots import readable
 
-STACKS = ("data", "flight-delay-serving", "flight-delay-training", "foundation")
+STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation")
 
 
 def test_every_environment_synthesizes_with_all_its_stacks(templates: Templates) -> None:
@@ -60,11 +61,16 @@ def test_no_stack_brings_a_function_or_a_custom_resource(templates: Templates, f
         ], name
 
 
-def jobs_of(template: Template) -> list[dict[str, Any]]:
-    """What the pipeline's Processing and Training steps ask for."""
+def definition_of(template: Template) -> dict[str, Any]:
+    """The definition of the stack's pipeline."""
     resources = readable(template)["Resources"].values()
     (pipeline,) = [each["Properties"] for each in resources if each["Type"] == "AWS::SageMaker::Pipeline"]
-    steps = pipeline["PipelineDefinition"]["PipelineDefinitionBody"]["Steps"]
+    return dict(pipeline["PipelineDefinition"]["PipelineDefinitionBody"])
+
+
+def jobs_of(template: Template) -> list[dict[str, Any]]:
+    """What the pipeline's Processing and Training steps ask for."""
+    steps = definition_of(template)["Steps"]
     return [step["Arguments"] for step in steps if step["Type"] in {"Processing", "Training"}]
 
 
@@ -73,13 +79,63 @@ def test_jobs_read_files_and_whole_folders_but_nothing_that_begins_like_one(temp
     for job in jobs_of(templates["dev/flight-delay-training"]):
         sources = [each["S3Input"] for each in job.get("ProcessingInputs", [])]
         sources += [each["DataSource"]["S3DataSource"] for each in job.get("InputDataConfig", [])]
-        assert {source["S3DataType"] for source in sources} == {"S3Prefix"}
-        for uri in (source["S3Uri"] for source in sources):
+        assert {source["S3DataType"] for source in sources} <= {"S3Prefix", "ManifestFile"}
+        for uri in (source["S3Uri"] for source in sources if source["S3DataType"] == "S3Prefix"):
             if isinstance(uri, dict) and "Get" in uri:
                 assert uri["Get"].endswith("S3ModelArtifacts")
             else:
                 text = uri if isinstance(uri, str) else uri["Std:Join"]["Values"][-1]
                 assert text.endswith(("/", ".zip>")), text  # code is a zip, whose place only deployment knows
+
+
+@pytest.mark.parametrize("model", ["flight-delay", "block-time"])
+def test_training_reads_the_days_that_a_manifest_lists_and_an_execution_may_name_an_older_one(
+    model: str, templates: Templates
+) -> None:
+    template = templates[f"dev/{model}-training"]
+    prepare = jobs_of(template)[0]
+    (listed,) = [each["S3Input"] for each in prepare["ProcessingInputs"] if each["InputName"] == "features"]
+    assert (listed["S3DataType"], listed["S3Uri"]) == ("ManifestFile", {"Get": "Parameters.Data"})
+    (data,) = [each for each in definition_of(template)["Parameters"] if each["Name"] == "Data"]
+    assert data["Type"] == "String"
+    assert data["DefaultValue"].endswith("/flights/manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"), [("flight-delay", "binary_classification"), ("block-time", "regression")]
+)
+def test_jobs_are_told_their_model_and_the_kind_of_its_problem(model: str, problem: str, templates: Templates) -> None:
+    for job in jobs_of(templates[f"dev/{model}-training"]):
+        assert job["Environment"] == {"MODEL_NAME": model.replace("-", "_"), "PROBLEM": problem}
+
+
+def gate_of(template: Template) -> dict[str, Any]:
+    (gate,) = [step["Arguments"] for step in definition_of(template)["Steps"] if step["Type"] == "Condition"]
+    return dict(gate)
+
+
+def test_a_classifier_needs_a_quality_at_least(templates: Templates) -> None:
+    gate = gate_of(templates["dev/flight-delay-training"])
+    (condition,) = gate["Conditions"]
+    assert condition["Type"] == "GreaterThanOrEqualTo"
+    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "binary_classification_metrics.auc.value"
+    assert condition["RightValue"] == {"Get": "Parameters.MinimumQuality"}
+    assert "is below the minimum of" in json.dumps(gate["ElseSteps"])
+
+
+def test_a_regression_needs_an_error_at_most(templates: Templates) -> None:
+    gate = gate_of(templates["dev/block-time-training"])
+    (condition,) = gate["Conditions"]
+    assert condition["Type"] == "LessThanOrEqualTo"
+    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "regression_metrics.mae.value"
+    assert condition["RightValue"] == {"Get": "Parameters.MaximumError"}
+    assert "is above the maximum of" in json.dumps(gate["ElseSteps"])
+
+
+def test_a_model_without_serving_is_registered_but_has_no_stack_that_serves_it(templates: Templates) -> None:
+    assert "dev/block-time-serving" not in templates
+    (register,) = [step["Arguments"] for step in gate_of(templates["dev/block-time-training"])["IfSteps"]]
+    assert "SupportedRealtimeInferenceInstanceTypes" not in register["InferenceSpecification"]
 
 
 def test_jobs_and_endpoint_run_in_the_network_of_their_environment(full: Templates) -> None:
@@ -94,12 +150,6 @@ def test_jobs_and_endpoint_run_in_the_network_of_their_environment(full: Templat
 def test_without_a_network_jobs_run_in_sagemaker_s_own(templates: Templates) -> None:
     for job in jobs_of(templates["dev/flight-delay-training"]):
         assert not {"VpcConfig", "NetworkConfig"} & set(job)
-
-
-def test_model_yaml_declares_what_the_model_s_code_does() -> None:
-    (model,) = load(REPOSITORY).environments[0].models
-    assert tuple(model.data.features) == tuple(FEATURES)
-    assert model.data.label == LABEL
 
 
 def test_the_cdk_cli_ends_with_an_error_when_the_configuration_is_broken(tmp_path: Path) -> None:
