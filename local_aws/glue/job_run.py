@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local_aws.glue.mirror_cache import MirrorCache
 from local_aws.glue.run_slots import RunSlots
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.jobs.java import JavaMissingError, java_home
@@ -65,6 +66,7 @@ class JobRun(threading.Thread):
         record: dict[str, Any],
         *,
         slots: RunSlots,
+        cache: MirrorCache,
         extra_arguments: Mapping[str, str],
         time_limit_seconds: float,
         changed: Callable[[JobRun], None],
@@ -75,6 +77,7 @@ class JobRun(threading.Thread):
         self._region = region
         self._job = job
         self._slots = slots
+        self._cache = cache
         self._extra_arguments = extra_arguments
         self._time_limit = time_limit_seconds
         self._changed = changed
@@ -180,7 +183,7 @@ class JobRun(threading.Thread):
             if arguments[name] != "job-bookmark-disable":
                 self._logs[OUTPUT].write(f"local AWS: runs without {name} {arguments[name]}")
         visible = {name: value for name, value in arguments.items() if not _is_glue_option(name)}
-        mirror = S3Mirror(self._client("s3"), self._directory / "s3")
+        mirror = S3Mirror(self._client("s3"), self._directory / "s3", self._cache)
         mirror.pull(uri for value in visible.values() for uri in uris_in(value))
         environment = self._environment(libraries)
         if command["Name"] == "glueetl":

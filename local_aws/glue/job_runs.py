@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from local_aws import moto_fit
 from local_aws.glue.job_run import JobRun, log_group
+from local_aws.glue.mirror_cache import MirrorCache
 from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.run_slots import RunSlots
 from local_aws.json_api import ApiError
@@ -53,6 +54,7 @@ class JobRuns:
         self._context = context
         self._minute = minute_seconds
         self._slots = RunSlots()
+        self._cache = MirrorCache(context.state_dir / "cache" / "glue")
         self._lock = threading.RLock()
         self._closed = False
         # newest last
@@ -136,6 +138,7 @@ class JobRuns:
             job,
             record,
             slots=self._slots,
+            cache=self._cache,
             extra_arguments=cause.arguments if cause else {},
             time_limit_seconds=record["Timeout"] * self._minute,
             changed=changed,

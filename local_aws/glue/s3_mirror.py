@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from local_aws.glue.mirror_cache import MirrorCache, covers
 from local_aws.jobs.s3_files import TRANSFER_THREADS, RemoteFile, S3Uri, download, list_folder, upload_file
 
 _S3_URI = re.compile(r"s3[an]?://[^\s,;\"']+")
@@ -28,9 +29,10 @@ def uris_in(text: str) -> list[S3Uri]:
 class S3Mirror:
     """Local copies of S3 prefixes, and what changed in them since they were taken."""
 
-    def __init__(self, client: Any, directory: Path) -> None:
+    def __init__(self, client: Any, directory: Path, cache: MirrorCache) -> None:
         self._client = client
         self._directory = directory
+        self._cache = cache
         self._prefixes: list[S3Uri] = []
         self._before: dict[str, tuple[int, int]] = {}
 
@@ -40,8 +42,9 @@ class S3Mirror:
             self._prefixes.append(uri)
             root = self._bucket_directory(uri.bucket)
             root.mkdir(parents=True, exist_ok=True)
-            files = [RemoteFile(file.key, file.key) for file in list_folder(self._client, uri)]
-            download(self._client, uri.bucket, files, root)
+            files = [RemoteFile(file.key, file.key, file.etag) for file in list_folder(self._client, uri)]
+            self._cache.keep_only(uri, {file.key for file in files})
+            download(self._client, uri.bucket, files, root, self._cache.get)
         self._before = dict(self._snapshot())
 
     def push(self) -> tuple[int, int]:
@@ -82,16 +85,12 @@ class S3Mirror:
     def _delete(self, name: str) -> None:
         bucket, _, key = name.partition("/")
         self._client.delete_object(Bucket=bucket, Key=key)
-
-
-def _covers(uri: S3Uri, key: str) -> bool:
-    prefix = uri.key.rstrip("/")
-    return not prefix or key == uri.key or key.startswith(prefix + "/")
+        self._cache.forget(bucket, key)
 
 
 def _outermost(uris: Iterable[S3Uri]) -> list[S3Uri]:
     kept: list[S3Uri] = []
     for uri in sorted(set(uris), key=lambda uri: (uri.bucket, uri.key)):
-        if not any(other.bucket == uri.bucket and _covers(other, uri.key) for other in kept):
+        if not any(other.bucket == uri.bucket and covers(other, uri.key) for other in kept):
             kept.append(uri)
     return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +44,17 @@ class S3Uri:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """An object, and where it belongs below the directory that it is downloaded to."""
+    """An object, and where it belongs below the directory that it is downloaded to; its ETag when it was listed."""
 
     key: str
     relative: str
+    etag: str = ""
 
 
 def list_keys(client: Any, uri: S3Uri) -> Iterator[str]:
     """List the keys that start with the URI's key."""
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
-        for entry in page.get("Contents", []):
-            yield entry["Key"]
+    for entry in _entries(client, uri.bucket, uri.key):
+        yield entry["Key"]
 
 
 def list_prefix(client: Any, uri: S3Uri) -> list[RemoteFile]:
@@ -75,8 +75,11 @@ def list_folder(client: Any, uri: S3Uri) -> list[RemoteFile]:
     if exact is not None:
         return [exact]
     folder = _folder(uri)
-    keys = list_keys(client, S3Uri(uri.bucket, folder))
-    return [RemoteFile(key, key[len(folder) :]) for key in keys if not key.endswith("/")]
+    return [
+        RemoteFile(entry["Key"], entry["Key"][len(folder) :], entry["ETag"])
+        for entry in _entries(client, uri.bucket, folder)
+        if not entry["Key"].endswith("/")
+    ]
 
 
 def find_file(client: Any, uri: S3Uri) -> RemoteFile | None:
@@ -85,35 +88,50 @@ def find_file(client: Any, uri: S3Uri) -> RemoteFile | None:
         return None
     # of all keys with a prefix the prefix itself comes first
     first = client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1).get("Contents", [])
-    return RemoteFile(uri.key, Path(uri.key).name) if [each["Key"] for each in first] == [uri.key] else None
+    if [each["Key"] for each in first] != [uri.key]:
+        return None
+    return RemoteFile(uri.key, Path(uri.key).name, first[0]["ETag"])
 
 
-def download(client: Any, bucket: str, files: Iterable[RemoteFile], directory: Path) -> list[Path]:
-    """Download the files below the directory, several at a time.
+def get_file(client: Any, bucket: str, file: RemoteFile, target: Path) -> str:
+    """Write an object to the target; returns its ETag, which may be newer than that of the listing."""
+    answer = client.get_object(Bucket=bucket, Key=file.key)
+    with target.open("wb") as opened:
+        for chunk in answer["Body"].iter_chunks(1024 * 1024):
+            opened.write(chunk)
+    return str(answer["ETag"])
+
+
+def download(
+    client: Any,
+    bucket: str,
+    files: Iterable[RemoteFile],
+    directory: Path,
+    get: Callable[[Any, str, RemoteFile, Path], object] = get_file,
+) -> list[Path]:
+    """Download the files below the directory, several at a time; `get` brings one of them to its place.
 
     ValueError for keys that point out of it, and for one that is also the folder of another.
     """
-    targets: list[tuple[str, Path]] = []
+    targets: list[tuple[RemoteFile, Path]] = []
     root = directory.resolve()
     for file in files:
         target = (root / file.relative).resolve()
         if not target.is_relative_to(root):
             raise ValueError(f"s3://{bucket}/{file.key}: the key leaves the directory it is downloaded to")
-        targets.append((file.key, target))
+        targets.append((file, target))
     folders = {folder for _, target in targets for folder in target.parents}
-    for key, target in targets:
+    for file, target in targets:
         if target in folders:
-            raise ValueError(f"s3://{bucket}/{key}: an object and a folder of the same name can't both be downloaded")
+            raise ValueError(
+                f"s3://{bucket}/{file.key}: an object and a folder of the same name can't both be downloaded"
+            )
     for folder in {target.parent for _, target in targets}:
         folder.mkdir(parents=True, exist_ok=True)
 
-    def fetch(item: tuple[str, Path]) -> Path:
-        key, target = item
-        body = client.get_object(Bucket=bucket, Key=key)["Body"]
-        with target.open("wb") as file:
-            for chunk in body.iter_chunks(1024 * 1024):
-                file.write(chunk)
-        return target
+    def fetch(item: tuple[RemoteFile, Path]) -> Path:
+        get(client, bucket, *item)
+        return item[1]
 
     with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
         return list(pool.map(fetch, targets))
@@ -154,3 +172,8 @@ def unpack_archive(archive: Path, directory: Path) -> None:
 
 def _folder(uri: S3Uri) -> str:
     return uri.key.rstrip("/") + "/" if uri.key else ""
+
+
+def _entries(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", [])
