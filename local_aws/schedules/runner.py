@@ -76,7 +76,8 @@ class ScheduleRunner:
             time, schedule = min(times, key=lambda each: each[0])
             if time > now or self._closed.is_set():
                 return time
-            schedule.ran_until = time
+            # changed meanwhile, it may be ahead of this time
+            schedule.ran_until = max(schedule.ran_until, time)
             self._call(schedule, time)
             if schedule.action_after_completion == "DELETE" and self._next(schedule) is None:
                 self._delete(schedule)

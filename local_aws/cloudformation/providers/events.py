@@ -74,7 +74,9 @@ class Rule:
     @staticmethod
     def _check(request: Request) -> None:
         if "ScheduleExpression" in request.properties:
-            raise ProviderFailure("the local AWS's rules have no schedules", "InvalidRequest")
+            raise ProviderFailure(
+                "the local AWS's rules have no schedules: use an AWS::Scheduler::Schedule", "InvalidRequest"
+            )
         for target in request.properties.get("Targets", []):
             if not is_supported(target["Arn"]):
                 raise ProviderFailure(f"the local AWS's rules don't reach the target {target['Arn']}", "InvalidRequest")

@@ -28,15 +28,17 @@ def schedule(expression: str, **properties: Any) -> dict[str, Any]:
 
 def test_schedule_follows_its_declaration(stack: Deployer) -> None:
     scheduler = stack.client("scheduler")
-    first = schedule("cron(0 6 * * ? *)", ScheduleExpressionTimezone="Europe/Berlin", Description="daily")
+    end = "2199-01-01T00:00:00.000Z"
+    zone = "Europe/Berlin"
+    first = schedule("cron(0 6 * * ? *)", ScheduleExpressionTimezone=zone, Description="daily", EndDate=end)
     name = deployed(stack, "Scheduler::Schedule", first)
     found = scheduler.get_schedule(Name=name)
-    assert found["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert (found["ScheduleExpressionTimezone"], found["EndDate"].year) == (zone, 2199)
     assert found["Target"].items() >= TARGET.items()
     assert deployed(stack, "Scheduler::Schedule", schedule("rate(1 hour)", State="DISABLED")) == name
     found = scheduler.get_schedule(Name=name)
     assert (found["ScheduleExpression"], found["State"]) == ("rate(1 hour)", "DISABLED")
-    assert "Description" not in found
+    assert not {"Description", "EndDate"} & set(found)
     deployed(stack, "Scheduler::Schedule", schedule("rate(1 hour)"))
     assert scheduler.get_schedule(Name=name)["State"] == "ENABLED"
     stack.destroy()
@@ -74,3 +76,15 @@ def test_group_follows_its_tags_and_takes_its_schedules_along(stack: Deployer) -
     assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
     with pytest.raises(ClientError, match="ResourceNotFound"):
         scheduler.get_schedule(Name="within", GroupName=name)
+
+
+def test_schedule_that_could_not_run_fails_the_stack_with_the_reason(stack: Deployer) -> None:
+    target = {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:f", "RoleArn": TARGET["RoleArn"]}
+    stack.deploy({"It": resource("Scheduler::Schedule", schedule("rate(1 day)", Target=target))})
+    assert "don't reach the target arn:aws:lambda" in stack.reasons()
+    assert stack.describe()["StackStatus"] == "ROLLBACK_COMPLETE"
+
+
+def test_rule_with_a_schedule_is_refused_with_what_to_use_instead(stack: Deployer) -> None:
+    stack.deploy({"It": resource("Events::Rule", {"ScheduleExpression": "rate(1 day)"})})
+    assert "use an AWS::Scheduler::Schedule" in stack.reasons()
