@@ -13,21 +13,18 @@ from collections.abc import Callable, Mapping
 from model_runtime.encoders import iata_number
 
 LABEL = "late"
-LATE_AFTER_MINUTES = 15
 
-# curated name -> column of the raw weather table
-WEATHER = {
-    "temperature": "temp",
-    "dew_point": "dewp",
-    "humidity": "humid",
-    "wind_direction": "wind_dir",
-    "wind_speed": "wind_speed",
-    "wind_gust": "wind_gust",
-    "precipitation": "precip",
-    "pressure": "pressure",
-    "visibility": "visib",
-}
-
+WEATHER = (
+    "temperature",
+    "dew_point",
+    "humidity",
+    "wind_direction",
+    "wind_speed",
+    "wind_gust",
+    "precipitation",
+    "pressure",
+    "visibility",
+)
 CATEGORICAL = ("carrier", "origin", "destination")
 
 FEATURES = (
