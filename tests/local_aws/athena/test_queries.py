@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from typing import Any
 
 import pytest
@@ -194,21 +194,18 @@ def test_a_workgroup_says_where_results_go_how_much_is_read_and_whether_it_is_op
     assert "is not found" in refusal(lake, "SELECT 1", WorkGroup="unknown")
 
 
-def test_each_state_of_a_query_is_an_event(lake: Any) -> None:
-    queue = lake.client("sqs").create_queue(QueueName="states")["QueueUrl"]
-    events = lake.client("events")
-    events.put_rule(Name="states", EventPattern=json.dumps({"source": ["aws.athena"]}))
-    arn = "arn:aws:sqs:us-east-1:123456789012:states"
-    events.put_targets(Rule="states", Targets=[{"Id": "1", "Arn": arn}])
+def test_each_state_of_a_query_is_an_event(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    monkeypatch.setattr(lake.server.context, "emit", lambda *event: found.append(event[:3]))
 
     query_id = lake.run("SELECT size FROM numbers")["QueryExecutionId"]
 
-    found: list[dict[str, Any]] = []
-    while len(found) < 3:
-        answer = lake.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5)
-        assert answer.get("Messages"), found
-        found += [json.loads(message["Body"])["detail"] for message in answer["Messages"]]
-    states = {each["currentState"]: each for each in found if each["queryExecutionId"] == query_id}
-    assert states.keys() == {"QUEUED", "RUNNING", "FAILED"}
-    assert states["FAILED"]["previousState"] == "RUNNING"
-    assert states["FAILED"]["athenaError"]["errorCategory"] == 2
+    deadline = time.monotonic() + 5
+    while len(found) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert {event[:2] for event in found} == {("aws.athena", "Athena Query State Change")}
+    details = [detail for _, _, detail in found]
+    assert [each["currentState"] for each in details] == ["QUEUED", "RUNNING", "FAILED"]
+    assert {each["queryExecutionId"] for each in details} == {query_id}
+    assert details[2]["previousState"] == "RUNNING"
+    assert details[2]["athenaError"]["errorCategory"] == 2
