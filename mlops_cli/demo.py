@@ -10,30 +10,40 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import boto3
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
 from local_aws import process
 from mlops_cli import flights, jobs, scoring
-from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
+from mlops_cli.data import strip
+from mlops_cli.data.announcements import announcements
+from mlops_cli.data.dataset import Dataset, deployed_dataset
+from mlops_cli.data.days import snapshot
+from mlops_cli.data.waiting import wait_until_published
+from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.local import DEFAULT_PORT, start_local_aws, state_dir, wide_console
 from mlops_cli.repository import ROOT, declaration
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "dev"
+DATASET = "flights"
 MODEL = "flight_delay"
 FIRST_DAY = date(2013, 1, 1)
 LAST_DAY = date(2013, 7, 31)
 HELD_OUT_DAYS = 31
+PUBLISHED_SECONDS = 600
+PUBLISHED_POLL_SECONDS = 2
+ANNOUNCED_SECONDS = 30
 MINIMUM_AUC = 0.72
 POLL_SECONDS = 0.5
 
@@ -62,16 +72,17 @@ class Demo:
             options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
             self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], report)
         deployment = Deployment(ENVIRONMENT, boto3.session.Session())
-        data, training = deployment.outputs("data"), deployment.outputs(f"{dashed(MODEL)}-training")
+        training, dataset = deployment.outputs(f"{dashed(MODEL)}-training"), deployed_dataset(deployment, DATASET)
         self.results["deployed"] = self._resources(deployment)
+        days = list(flights.days_between(FIRST_DAY, LAST_DAY - timedelta(days=1)))
         with self._chapter("land flights and weather, day by day") as report:
-            self.results["landed"] = self._land(deployment, data["RawBucketName"], report)
+            self.results["landed"] = self._land(deployment, dataset, days, report)
             report(self.results["landed"])
-        with self._chapter("ETL in Spark (Glue job)") as report:
-            arguments = {"--first_day": FIRST_DAY.isoformat(), "--last_day": LAST_DAY.isoformat()}
-            job = data[f"{camel(MODEL)}FeatureJobName"]
-            jobs.run_glue_job(deployment.client("glue"), job, arguments, report, POLL_SECONDS)
-            report(job)
+        with self._chapter("the events have each day prepared, checked, published (Glue workflow)") as report:
+            self._publish(deployment, dataset, days, report)
+        with self._chapter("one more day lands, and goes the same way by itself") as report:
+            self._one_more_day(deployment, dataset, report)
+        self._show_days(deployment, dataset)
         with self._chapter("train, evaluate, gate, register (SageMaker pipeline)") as report:
             parameters = {"LastDay": LAST_DAY.isoformat(), "TestDays": str(HELD_OUT_DAYS)}
             execution = jobs.run_pipeline(
@@ -157,7 +168,9 @@ class Demo:
         count = sum(len(page["StackResourceSummaries"]) for page in pages)
         return f"{count} resources in {len(stacks)} stacks: {', '.join(stacks)}"
 
-    def _land(self, deployment: Deployment, bucket: str, report: Callable[[str], None]) -> str:
+    def _land(
+        self, deployment: Deployment, dataset: Dataset, days: Sequence[date], report: Callable[[str], None]
+    ) -> str:
         objects = 0
 
         def progress(landed: flights.Landed) -> None:
@@ -165,8 +178,35 @@ class Demo:
             objects += 1
             report(f"{landed.key}, {landed.rows:,} rows")
 
-        rows = flights.land(deployment.client("s3"), bucket, FIRST_DAY, LAST_DAY, progress)
-        return f"{rows:,} flights of {(LAST_DAY - FIRST_DAY).days + 1} days, {objects} objects"
+        rows = flights.land(deployment.client("s3"), dataset.raw_bucket, days[0], days[-1], progress)
+        return f"{rows:,} flights of {len(days)} days, {objects} objects"
+
+    def _publish(
+        self, deployment: Deployment, dataset: Dataset, days: Sequence[date], report: Callable[[str], None]
+    ) -> None:
+        glue = deployment.client("glue")
+        records = wait_until_published(
+            glue, dataset, days, report, poll=PUBLISHED_POLL_SECONDS, seconds=PUBLISHED_SECONDS
+        )
+        rows, runs = sum(each.rows for each in records.values()), {each["run"] for each in records.values()}
+        report(f"{len(records)} days, {rows:,} rows, by {len(runs)} run{'' if len(runs) == 1 else 's'}")
+
+    def _one_more_day(self, deployment: Deployment, dataset: Dataset, report: Callable[[str], None]) -> None:
+        with announcements(deployment, dataset) as heard:
+            began = time.monotonic()
+            flights.land(deployment.client("s3"), dataset.raw_bucket, LAST_DAY, LAST_DAY)
+            glue = deployment.client("glue")
+            wait_until_published(glue, dataset, [LAST_DAY], report, poll=POLL_SECONDS, seconds=PUBLISHED_SECONDS)
+            took = time.monotonic() - began
+            detail = heard.wait_for(LAST_DAY, ANNOUNCED_SECONDS)
+        report(f"{LAST_DAY}: {detail['rows']:,} rows {took:.0f} s after it landed, and the event that tells of it")
+
+    def _show_days(self, deployment: Deployment, dataset: Dataset) -> None:
+        found = snapshot(deployment, dataset)
+        self.console.print(Padding(strip.strip(found), (0, 0, 0, 6)))
+        rules = max(int(record["rules"].partition("/")[2]) for day in found.published if (record := day.published))
+        self.results["published"] = f"{found.rows:,} rows of {len(found.published)} days; all {rules} rules hold"
+        self.results["quarantine"] = f"{found.quarantined:,} rows"
 
     def _approve(self, deployment: Deployment, execution: str) -> str:
         sagemaker = deployment.client("sagemaker")
@@ -215,6 +255,8 @@ class Demo:
             f"{aws} sagemaker describe-endpoint --endpoint-name {endpoint}",
             f"{aws} sagemaker list-pipeline-execution-steps --pipeline-execution-arn {execution}",
             f"{aws} logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs --query events[].message",
+            f".venv/bin/mlops data status {DATASET}",
+            f".venv/bin/mlops data status {DATASET} --page data.html   # the same as a page, with every rule's history",
             f".venv/bin/mlops predict {MODEL} --sample 5",
             f".venv/bin/mlops local stop{where}",
         )
