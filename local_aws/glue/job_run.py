@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local_aws.glue.job_options import NOT_ACTED_ON, event_logs_location, is_glue_option, listed, spark_conf
 from local_aws.glue.mirror_cache import MirrorCache
 from local_aws.glue.run_slots import RunSlots
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
+from local_aws.glue.spark_environment import spark_environment
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
-from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, find_file
+from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, find_file, upload_directory
 from local_aws.service import LocalContext
 
 _log = logging.getLogger(__name__)
@@ -28,18 +30,6 @@ LOG_GROUP = "/aws-glue/jobs"
 # what follows the base in the names of a run's two log groups
 OUTPUT, ERROR = "output", "error"
 ENDED_STATES = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"})
-# Glue keeps these for itself; a script doesn't see them
-GLUE_OPTIONS = frozenset(
-    {
-        "--extra-py-files", "--extra-jars", "--extra-files", "--user-jars-first", "--class", "--scriptLocation",
-        "--job-language", "--job-bookmark-option", "--conf", "--python-modules-installer-option",
-        "--additional-python-modules", "--spark-event-logs-path", "--datalake-formats",
-    }
-)  # fmt: skip
-# a script runs without them here, and the log says so
-NOT_ACTED_ON = frozenset({"--additional-python-modules", "--extra-jars", "--job-bookmark-option", "--datalake-formats"})
-# small jobs end before the second compiler has paid for itself
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(:|$)")
 
 
@@ -84,7 +74,7 @@ class JobRun(threading.Thread):
         role = str(job["Role"])
         self._role = role if role.startswith("arn:") else f"arn:aws:iam::{context.account}:role/{role}"
         self._lock = threading.Lock()
-        self._directory = context.state_dir / "jobs" / "glue" / record["JobName"] / record["Id"]
+        self._directory: Path = context.state_dir / "jobs" / "glue" / record["JobName"] / record["Id"]
         self._stop_requested = threading.Event()
         self._process: JobProcess | None = None
         self._logs: dict[str, LogStream] = {}
@@ -163,7 +153,16 @@ class JobRun(threading.Thread):
 
     @property
     def _scratch(self) -> list[Path]:
-        return [self._directory / "s3", self._directory / "warehouse", *self._temporary]
+        return [self._directory / "s3", self._directory / "warehouse", self._event_logs, *self._temporary]
+
+    @property
+    def _event_logs(self) -> Path:
+        return self._directory / "spark-logs"
+
+    @property
+    def _python(self) -> str:
+        image = self._context.images.get("glue")
+        return image.python if image else sys.executable
 
     def _execute(self) -> tuple[str, str | None]:
         arguments = {
@@ -176,18 +175,26 @@ class JobRun(threading.Thread):
             raise JobRunError(f"jobs of the command {command['Name']!r} don't run locally: use glueetl or pythonshell")
         self._directory.mkdir(parents=True, exist_ok=True)
         script = self._fetch(command["ScriptLocation"], "the script")
-        libraries = [self._fetch(uri, "--extra-py-files") for uri in _listed(arguments.get("--extra-py-files"))]
-        for location in _listed(arguments.get("--extra-files")):
+        libraries = [self._fetch(uri, "--extra-py-files") for uri in listed(arguments.get("--extra-py-files"))]
+        for location in listed(arguments.get("--extra-files")):
             shutil.copy(self._fetch(location, "--extra-files"), self._directory)
         for name in sorted(NOT_ACTED_ON & arguments.keys()):
             if arguments[name] != "job-bookmark-disable":
                 self._logs[OUTPUT].write(f"local AWS: runs without {name} {arguments[name]}")
-        visible = {name: value for name, value in arguments.items() if not _is_glue_option(name)}
+        visible = {name: value for name, value in arguments.items() if not is_glue_option(name)}
         mirror = S3Mirror(self._client("s3"), self._directory / "s3", self._cache)
         mirror.pull(uri for value in visible.values() for uri in uris_in(value))
         environment = self._environment(libraries)
         if command["Name"] == "glueetl":
-            environment |= self._spark_environment(mirror, arguments)
+            environment |= spark_environment(
+                app_name=self.record["JobName"],
+                python=self._python,
+                java=java_home(self._context.state_dir),
+                directory=self._directory,
+                temporary=self._temporary[0],
+                event_logs=self._event_logs if event_logs_location(arguments) else None,
+                settings={**mirror.spark_settings(), **spark_conf(arguments)},
+            )
         if self._stop_requested.is_set():
             return "STOPPED", None
         with self._lock:
@@ -195,6 +202,7 @@ class JobRun(threading.Thread):
                 self._note_state("RUNNING")
             self._began = datetime.now(UTC)
         outcome = self._run_script(script, visible, environment)
+        self._keep_event_logs(arguments)
         if outcome.ended_by == "stop" or self._stop_requested.is_set():
             return "STOPPED", None
         if outcome.ended_by == "time limit":
@@ -206,15 +214,9 @@ class JobRun(threading.Thread):
         return "SUCCEEDED", None
 
     def _run_script(self, script: Path, visible: Mapping[str, str], environment: Mapping[str, str]) -> Outcome:
-        arguments = {
-            "--JOB_NAME": self.record["JobName"],
-            "--JOB_RUN_ID": self.record["Id"],
-            **self._extra_arguments,
-            **visible,
-        }
-        image = self._context.images.get("glue")
-        words = [image.python if image else sys.executable, str(script)]
-        for pair in arguments.items():
+        names = {"--JOB_NAME": self.record["JobName"], "--JOB_RUN_ID": self.record["Id"]}
+        words = [self._python, str(script)]
+        for pair in {**names, **self._extra_arguments, **visible}.items():
             words += pair
         process = JobProcess(
             words,
@@ -245,32 +247,15 @@ class JobRun(threading.Thread):
             },
         )
 
-    def _spark_environment(self, mirror: S3Mirror, arguments: Mapping[str, str]) -> dict[str, str]:
-        cores = min(os.cpu_count() or 1, 4)
-        image, temporary = self._context.images.get("glue"), self._temporary[0]
-        settings = {
-            "spark.master": f"local[{cores}]",
-            "spark.app.name": self.record["JobName"],
-            "spark.driver.memory": "2g",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f'{JAVA_OPTIONS} "-Djava.io.tmpdir={temporary}"',
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.sql.shuffle.partitions": str(cores * 2),
-            "spark.local.dir": str(temporary),
-            "spark.sql.warehouse.dir": str(self._directory / "warehouse"),
-            **mirror.spark_settings(),
-            **_spark_options(arguments.get("--conf", "")),
-        }
-        conf = self._directory / "conf"
-        conf.mkdir(exist_ok=True)
-        (conf / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-        return {
-            "JAVA_HOME": str(java_home(self._context.state_dir)),
-            "SPARK_CONF_DIR": str(conf),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_PYTHON": image.python if image else sys.executable,
-        }
+    def _keep_event_logs(self, arguments: Mapping[str, str]) -> None:
+        """Upload what Spark noted for its history server, whatever became of the run."""
+        location = event_logs_location(arguments)
+        if location is None or not self._event_logs.is_dir():
+            return
+        try:
+            upload_directory(self._client("s3"), self._event_logs, S3Uri.parse(location))
+        except (*S3_ERRORS, ValueError) as error:
+            self._logs[ERROR].write(f"local AWS: the event logs can't be written to {location}: {error}")
 
     def _failure(self, outcome: Outcome) -> str:
         lines = self._logs[ERROR].tail(200).splitlines()
@@ -296,17 +281,3 @@ class JobRun(threading.Thread):
     def _note_state(self, state: str) -> None:
         self.record["LastModifiedOn"] = datetime.now(UTC)
         self.record["JobRunState"] = state
-
-
-def _is_glue_option(name: str) -> bool:
-    return name in GLUE_OPTIONS or name.startswith(("--enable-", "--continuous-log-"))
-
-
-def _listed(value: str | None) -> list[str]:
-    return [item.strip() for item in (value or "").split(",") if item.strip()]
-
-
-def _spark_options(conf: str) -> dict[str, str]:
-    """Split Glue's `--conf` value: `a=b --conf c=d`."""
-    settings = (part.strip() for part in conf.split("--conf"))
-    return dict(part.split("=", 1) for part in settings if "=" in part)

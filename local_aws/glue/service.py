@@ -31,12 +31,13 @@ class GlueService:
         moto_fit.keep_glue_job_properties()
         self._api = JsonApi("glue")
         job_runs = JobRuns(context, minute_seconds=minute_seconds)
+        data_quality = DataQuality(context, minute_seconds=minute_seconds)
         store = WorkflowStore()
         workflows = Workflows(store, job_runs)
         self._triggers = Triggers(store, workflows, job_runs)
         # closed in this order: what starts job runs before what runs them
         self._groups: tuple[OperationGroup, ...] = (
-            self._triggers, workflows, job_runs, CatalogPartitions(), DataQuality(context, minute_seconds=minute_seconds),
+            self._triggers, workflows, job_runs, CatalogPartitions(), data_quality,
         )  # fmt: skip
         self._operations: dict[str, Handler] = {
             operation: handler for group in self._groups for operation, handler in group.operations.items()

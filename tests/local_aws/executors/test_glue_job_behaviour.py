@@ -82,6 +82,19 @@ def test_arguments_reach_the_script_as_they_are(server: Any, etl: Etl) -> None:
     }
 
 
+def test_options_of_glue_do_not_reach_the_script(server: Any, etl: Etl) -> None:
+    options = ("metrics", "observability-metrics", "continuous-cloudwatch-log", "auto-scaling", "spark-ui")
+    given = {f"--enable-{option}": "true" for option in options}
+    etl.create(
+        "print(*[word for word in sys.argv if word.startswith('--')])",
+        DefaultArguments={**given, "--spark-event-logs-path": "s3://lake/spark-logs/", "--day": "2013-01-01"},
+        ExecutionClass="FLEX",
+    )
+    run = etl.ended(etl.start())
+    assert (run["JobRunState"], run["ExecutionClass"]) == ("SUCCEEDED", "FLEX")
+    assert server.log("/aws-glue/jobs/output", run["Id"]).splitlines()[0] == "--JOB_NAME --JOB_RUN_ID --day"
+
+
 def test_script_acts_as_the_jobs_role(server: Any, etl: Etl) -> None:
     run = etl.run("import boto3\nprint(boto3.client('sts').get_caller_identity()['Arn'])")
     assert ":assumed-role/etl-role/" in server.log("/aws-glue/jobs/output", run["Id"]), run
@@ -235,6 +248,42 @@ def test_extra_files_lie_beside_the_script_and_what_is_ignored_is_logged(server:
     assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
     lines = server.log("/aws-glue/jobs/output", run["Id"]).splitlines()
     assert lines[:2] == ["local AWS: runs without --extra-jars s3://lake/x.jar", "7"]
+
+
+def test_queued_runs_wait_and_start_in_order_when_one_ends(server: Any, etl: Etl, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    etl.create(f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)", JobRunQueuingEnabled=True)
+    runs = [etl.start() for _ in range(3)]
+    etl.wait(lambda: etl.describe(runs[0])["JobRunState"], lambda state: state == "RUNNING")
+    assert [etl.describe(run)["JobRunState"] for run in runs[1:]] == ["WAITING", "WAITING"]
+    assert etl.describe(runs[1])["JobRunQueuingEnabled"]
+    with pytest.raises(ClientError, match="ConcurrentRunsExceeded"):
+        etl.glue.start_job_run(JobName="etl", JobRunQueuingEnabled=False)
+    etl.glue.batch_stop_job_run(JobName="etl", JobRunIds=[runs[1]])
+    assert etl.ended(runs[1])["JobRunState"] == "STOPPED"
+    assert server.event(jobRunId=runs[1], state="STOPPED")["message"] == "Job run stopped"
+    gate.touch()
+    assert [etl.ended(run)["JobRunState"] for run in (runs[0], runs[2])] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_runs_beyond_the_machines_bound_stay_in_starting(
+    etl: Etl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local_aws.glue.run_slots.os.cpu_count", lambda: 1)
+    etl.server.services.clear()
+    etl.server.add(GlueService(etl.server.context))
+    gate = tmp_path / "gate"
+    etl.create(
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)",
+        ExecutionProperty={"MaxConcurrentRuns": 3},
+    )
+    runs = [etl.start() for _ in range(3)]
+    states = etl.wait(
+        lambda: sorted(etl.describe(run)["JobRunState"] for run in runs), lambda states: "RUNNING" in states[1:2]
+    )
+    assert states == ["RUNNING", "RUNNING", "STARTING"]
+    gate.touch()
+    assert {etl.ended(run)["JobRunState"] for run in runs} == {"SUCCEEDED"}
 
 
 def test_closing_the_service_ends_its_runs(server: Any, etl: Etl) -> None:

@@ -83,6 +83,8 @@ def test_spark_script_reads_and_writes_s3_uris_unchanged(
             "--curated": "s3://lake/curated",
             "--extra-py-files": "s3://lake/code/library.zip",
             "--enable-metrics": "true",
+            "--enable-spark-ui": "true",
+            "--spark-event-logs-path": "s3://lake/spark-logs/etl/",
         },
         command="glueetl",
     )
@@ -93,6 +95,8 @@ def test_spark_script_reads_and_writes_s3_uris_unchanged(
     assert "curated/day=2013-01-01/old.parquet" not in keys
     assert any(key.startswith("curated/day=2013-01-01/part-") for key in keys)
     assert not [key for key in keys if key.endswith(".crc")]
+    logs = [entry["Key"] for entry in s3.list_objects_v2(Bucket="lake", Prefix="spark-logs/etl/")["Contents"]]
+    assert any("/events_" in key for key in logs), logs
     assert "rows 2 etl" in server.log("/aws-glue/jobs/output", run["Id"])
 
 
@@ -125,6 +129,7 @@ def test_run_past_its_timeout_is_ended(server: Any, glue: Any, wait: Callable[..
     run = wait(lambda: glue.get_job_run(JobName="slow", RunId=run_id)["JobRun"], lambda r: r["JobRunState"] in ENDED)
     assert run["JobRunState"] == "TIMEOUT"
     assert "timeout of 1 minutes" in run["ErrorMessage"]
+    assert server.event(jobRunId=run_id)["severity"] == "WARN"
     assert [r["Id"] for r in glue.get_job_runs(JobName="slow")["JobRuns"]] == [run_id]
 
 
