@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.local_aws.quality.conftest import Tables
 
@@ -25,7 +26,7 @@ DAYS = (
 )
 
 
-def _days(tables: Tables) -> dict[str, object]:
+def _days(tables: Tables) -> dict[str, Any]:
     parent = tables.folder / str(next(tables.numbers))
     units = [tables.unit(query, values=[f"2013-01-0{n}"], parent=parent) for n, query in enumerate(DAYS, start=1)]
     return {"units": units, "keys": [["day", "date"]]}
@@ -33,9 +34,9 @@ def _days(tables: Tables) -> dict[str, object]:
 
 def test_runs_measured_together_end_as_they_end_alone(tables: Tables) -> None:
     days = _days(tables)
-    together = tables.evaluate_runs(days["units"], {f"r{n}": [n] for n in range(5)}, *RULES, keys=days["keys"])  # type: ignore[arg-type]
+    together = tables.evaluate_runs(days["units"], {f"r{n}": [n] for n in range(5)}, *RULES, keys=days["keys"])
     for n in range(5):
-        alone = tables.evaluate_runs(days["units"], {"run": [n]}, *RULES, keys=days["keys"])["run"]  # type: ignore[arg-type]
+        alone = tables.evaluate_runs(days["units"], {"run": [n]}, *RULES, keys=days["keys"])["run"]
         assert together[f"r{n}"] == alone
     assert [outcome.passed for outcome in together["r0"]] == [True, False, True, True, True, True, False, True]
     assert [outcome.passed for outcome in together["r1"]] == [True, True, False, False, False, False, True, False]
@@ -45,7 +46,7 @@ def test_runs_measured_together_end_as_they_end_alone(tables: Tables) -> None:
 def test_a_run_of_many_partitions_counts_them_all_and_shares_them_with_others(tables: Tables) -> None:
     days = _days(tables)
     found = tables.evaluate_runs(
-        days["units"],  # type: ignore[arg-type]
+        days["units"],
         {"all": [0, 1, 2, 3, 4], "two": [0, 1], "one": [1]},
         "RowCount = 11",
         'Sum "x" = 24',
@@ -62,9 +63,9 @@ def test_a_run_of_many_partitions_counts_them_all_and_shares_them_with_others(ta
 
 def test_file_that_is_broken_fails_the_runs_that_read_it_only(tables: Tables) -> None:
     days = _days(tables)
-    broken = Path(days["units"][1]["folder"], "0.parquet")  # type: ignore[index]
+    broken = Path(days["units"][1]["folder"], "0.parquet")
     broken.write_bytes(b"PAR1" + b"\0" * 100)
-    plan, _ = tables.plan(days["units"], {"r0": [0], "r1": [1], "both": [0, 1]}, "Rules = [RowCount > 1]")  # type: ignore[arg-type]
+    plan, _ = tables.plan(days["units"], {"r0": [0], "r1": [1], "both": [0, 1]}, "Rules = [RowCount > 1]")
     answer = tables.process.measure([plan | {"keys": days["keys"]}], lambda: False)
     assert answer is not None
     assert list(answer["r0"]["values"].values()) == [3.0]
