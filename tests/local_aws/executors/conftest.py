@@ -17,8 +17,10 @@ from werkzeug.serving import make_server
 
 from local_aws import moto_fit
 from local_aws.gateway import Gateway
+from local_aws.glue import GlueService
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext, Service
+from tests.local_aws.executors.glue_workflow import SCRIPT, Nightly
 from tests.local_aws.executors.pipeline_builder import CONTAINER, PipelineBuilder
 from tests.local_aws.executors.serving import Serving
 
@@ -151,3 +153,13 @@ def serving(server: JobServer, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) 
     """An endpoint in the making; what hangs fails in seconds, since nothing here waits for a real model."""
     monkeypatch.setattr("local_aws.sagemaker.model_server.HEALTHY_WITHIN_SECONDS", 20)
     return Serving(server, sagemaker, wait_for)
+
+
+@pytest.fixture
+def nightly(server: JobServer) -> Nightly:
+    """A workflow whose jobs say in S3 that they ran, and with which arguments."""
+    server.add(GlueService(server.context))
+    server.client("s3").put_object(Bucket="lake", Key="code/script.py", Body=SCRIPT.encode())
+    glue = server.client("glue")
+    glue.create_workflow(Name="nightly", DefaultRunProperties={"Redo": "changed", "FirstDay": "2013-01-01"})
+    return Nightly(server, glue, wait_for)

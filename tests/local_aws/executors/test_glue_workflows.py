@@ -2,93 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from local_aws.event_targets import deliver_events
-from local_aws.glue import GlueService
-
-ROLE = "arn:aws:iam::123456789012:role/etl"
-ENDED = {"COMPLETED", "STOPPED", "ERROR"}
-ARN = "arn:aws:glue:us-east-1:123456789012:workflow/nightly"
-# says in S3 that it ran, and with which arguments
-SCRIPT = """
-import boto3, json, sys, time
-given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-key = f"ran/{given['--JOB_NAME']}/{given['--JOB_RUN_ID']}"
-boto3.client("s3").put_object(Bucket="lake", Key=key, Body=json.dumps(given).encode())
-time.sleep(float(given.get("--sleep", 0)))
-sys.exit(int(given.get("--exit", 0)))
-"""
-
-
-@dataclass
-class Nightly:
-    """The workflow `nightly`, its jobs and triggers."""
-
-    server: Any
-    glue: Any
-    wait: Callable[..., Any]
-
-    def job(self, name: str, **job: Any) -> None:
-        command = {"Name": "pythonshell", "ScriptLocation": "s3://lake/code/script.py"}
-        self.glue.create_job(**{"Name": name, "Role": ROLE, "Command": command, "Timeout": 30, **job})
-
-    def trigger(self, name: str, job: str, kind: str = "ON_DEMAND", **trigger: Any) -> None:
-        actions = trigger.pop("Actions", [{"JobName": job}])
-        self.glue.create_trigger(Name=name, WorkflowName="nightly", Type=kind, Actions=actions, **trigger)
-
-    def follow(self, name: str, job: str, *conditions: tuple[str, str], logical: str = "AND", **trigger: Any) -> None:
-        listed = [{"LogicalOperator": "EQUALS", "JobName": job, "State": state} for job, state in conditions]
-        predicate = {"Logical": logical, "Conditions": listed}
-        self.trigger(name, job, "CONDITIONAL", Predicate=predicate, StartOnCreation=True, **trigger)
-
-    def start(self, **properties: str) -> str:
-        return str(self.glue.start_workflow_run(Name="nightly", RunProperties=properties)["RunId"])
-
-    def describe(self, run_id: str) -> dict[str, Any]:
-        return dict(self.glue.get_workflow_run(Name="nightly", RunId=run_id, IncludeGraph=True)["Run"])
-
-    def ended(self, run_id: str) -> dict[str, Any]:
-        return dict(self.wait(lambda: self.describe(run_id), lambda run: run["Status"] in ENDED))
-
-    def run(self, **properties: str) -> dict[str, Any]:
-        return self.ended(self.start(**properties))
-
-    def runs(self) -> list[dict[str, Any]]:
-        return list(self.glue.get_workflow_runs(Name="nightly")["Runs"])
-
-    def arguments(self, job: str) -> list[dict[str, str]]:
-        """Return the arguments of the runs of a job that got as far as its script."""
-        s3 = self.server.client("s3")
-        found = s3.list_objects_v2(Bucket="lake", Prefix=f"ran/{job}/").get("Contents", [])
-        return [json.load(s3.get_object(Bucket="lake", Key=entry["Key"])["Body"]) for entry in found]
-
-
-@pytest.fixture
-def nightly(server: Any, wait: Callable[..., Any]) -> Nightly:
-    server.add(GlueService(server.context))
-    server.client("s3").put_object(Bucket="lake", Key="code/script.py", Body=SCRIPT.encode())
-    glue = server.client("glue")
-    glue.create_workflow(Name="nightly", DefaultRunProperties={"Redo": "changed", "FirstDay": "2013-01-01"})
-    return Nightly(server, glue, wait)
-
-
-@pytest.fixture
-def rules(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from moto.events.models import Rule
-
-    monkeypatch.setattr(Rule, "send_to_targets", Rule.send_to_targets)
-    deliver_events(server.context)
-
-
-def job_runs(run: dict[str, Any], job: str) -> list[dict[str, Any]]:
-    nodes = [node for node in run["Graph"]["Nodes"] if (node["Type"], node["Name"]) == ("JOB", job)]
-    return list(nodes[0]["JobDetails"]["JobRuns"])
+from tests.local_aws.executors.glue_workflow import Nightly, job_runs
 
 
 def test_job_follows_the_one_that_succeeded(nightly: Nightly) -> None:
@@ -114,20 +33,159 @@ def test_job_follows_the_one_that_succeeded(nightly: Nightly) -> None:
     }
 
 
-def test_batch_of_events_starts_a_run_that_names_them(server: Any, nightly: Nightly, rules: None) -> None:
+def test_failed_action_completes_the_run_and_starts_only_what_waits_for_it(nightly: Nightly) -> None:
+    nightly.job("prepare", DefaultArguments={"--exit": "3"})
+    nightly.job("publish")
+    nightly.job("repair")
+    nightly.trigger("first", "prepare")
+    nightly.follow("good", "publish", ("prepare", "SUCCEEDED"))
+    nightly.follow("bad", "repair", ("prepare", "FAILED"))
+    run = nightly.run()
+    assert run["Status"] == "COMPLETED"
+    statistics = run["Statistics"]
+    assert (statistics["TotalActions"], statistics["FailedActions"], statistics["SucceededActions"]) == (2, 1, 1)
+    assert (len(nightly.arguments("publish")), len(nightly.arguments("repair"))) == (0, 1)
+    assert job_runs(run, "prepare")[0]["ErrorMessage"] == "Command failed with exit code 3"
+
+
+def test_run_waits_for_the_retries_of_a_job(nightly: Nightly) -> None:
+    nightly.job("prepare", DefaultArguments={"--exit": "3"}, MaxRetries=1)
+    nightly.job("repair")
+    nightly.trigger("first", "prepare")
+    nightly.follow("bad", "repair", ("prepare", "FAILED"))
+    run = nightly.run()
+    assert [attempt["Attempt"] for attempt in job_runs(run, "prepare")] == [0, 1]
+    assert (run["Statistics"]["TotalActions"], len(job_runs(run, "repair"))) == (2, 1)
+
+
+@pytest.mark.parametrize(("logical", "last"), [("AND", 0), ("ANY", 1)])
+def test_condition_of_several_jobs_counts_all_or_any(nightly: Nightly, logical: str, last: int) -> None:
+    nightly.job("flights")
+    nightly.job("weather", DefaultArguments={"--exit": "1"})
+    nightly.job("publish")
+    nightly.trigger("first", "", Actions=[{"JobName": "flights"}, {"JobName": "weather"}])
+    nightly.follow("then", "publish", ("flights", "SUCCEEDED"), ("weather", "SUCCEEDED"), logical=logical)
+    run = nightly.run()
+    assert (run["Status"], len(job_runs(run, "publish"))) == ("COMPLETED", last)
+
+
+def test_action_that_cannot_start_is_an_error_of_the_run(nightly: Nightly) -> None:
     nightly.job("prepare")
-    condition = {"BatchSize": 2, "BatchWindow": 900}
-    nightly.trigger("landed", "prepare", "EVENT", EventBatchingCondition=condition, StartOnCreation=True)
-    send_landed_events(server, 3)
-    [run] = nightly.wait(nightly.runs, lambda runs: [run["Status"] for run in runs] == ["COMPLETED"])
-    assert run["StartingEventBatchCondition"] == {"BatchSize": 2}
-    events = run["WorkflowRunProperties"]["aws:eventIds"]
-    assert (events[0], events[-1], len(events[1:-1].split(", "))) == ("[", "]", 2)
+    nightly.trigger("first", "", Actions=[{"JobName": "prepare"}, {"JobName": "nothing"}, {"JobName": "prepare"}])
+    run = nightly.run()
+    assert (run["Status"], run["Statistics"]["ErroredActions"]) == ("COMPLETED", 2)
+    assert job_runs(run, "nothing")[0]["JobRunState"] == "ERROR"
+    assert "Job nothing not found" in job_runs(run, "nothing")[0]["ErrorMessage"]
+    assert job_runs(run, "prepare")[1]["ErrorMessage"] == "Concurrent runs exceeded for prepare"
 
 
-def send_landed_events(server: Any, count: int) -> None:
-    events = server.client("events")
-    events.put_rule(Name="landed", EventPattern='{"source": ["test.lake"]}')
-    events.put_targets(Rule="landed", Targets=[{"Id": "workflow", "Arn": ARN, "RoleArn": ROLE}])
-    for _ in range(count):
-        events.put_events(Entries=[{"Source": "test.lake", "DetailType": "landed", "Detail": "{}"}])
+def test_queued_action_waits_for_its_turn(nightly: Nightly) -> None:
+    nightly.job("prepare", JobRunQueuingEnabled=True, DefaultArguments={"--sleep": "0.3"})
+    nightly.trigger("first", "", Actions=[{"JobName": "prepare"}, {"JobName": "prepare"}])
+    run_id = nightly.start()
+    nightly.wait(lambda: nightly.describe(run_id)["Statistics"]["WaitingActions"], lambda waiting: waiting == 1)
+    assert nightly.ended(run_id)["Statistics"]["SucceededActions"] == 2
+
+
+def test_stopped_run_ends_its_jobs_and_starts_no_more(nightly: Nightly) -> None:
+    nightly.job("prepare", DefaultArguments={"--sleep": "60"})
+    nightly.job("publish")
+    nightly.trigger("first", "prepare")
+    nightly.follow("then", "publish", ("prepare", "STOPPED"))
+    run_id = nightly.start()
+    nightly.wait(lambda: nightly.arguments("prepare"), bool)
+    nightly.glue.stop_workflow_run(Name="nightly", RunId=run_id)
+    run = nightly.ended(run_id)
+    assert (run["Status"], run["Statistics"]["StoppedActions"]) == ("STOPPED", 1)
+    assert nightly.arguments("publish") == []
+    with pytest.raises(ClientError, match="IllegalWorkflowState"):
+        nightly.glue.stop_workflow_run(Name="nightly", RunId=run_id)
+
+
+def test_closing_the_service_ends_runs_without_starting_what_follows(server: Any, nightly: Nightly) -> None:
+    nightly.job("prepare", DefaultArguments={"--sleep": "60"})
+    nightly.trigger("first", "prepare")
+    nightly.follow("then", "prepare", ("prepare", "STOPPED"))
+    run_id = nightly.start()
+    nightly.wait(lambda: nightly.arguments("prepare"), bool)
+    server.services[0].close()
+    run = nightly.ended(run_id)
+    assert (run["Status"], run["Statistics"]["TotalActions"]) == ("STOPPED", 1)
+
+
+def test_script_reads_and_adds_run_properties(server: Any, nightly: Nightly) -> None:
+    script = (
+        "import boto3, sys\n"
+        "given = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+        "run = {'Name': given['--WORKFLOW_NAME'], 'RunId': given['--WORKFLOW_RUN_ID']}\n"
+        "glue = boto3.client('glue')\n"
+        "first = glue.get_workflow_run_properties(**run)['RunProperties']['FirstDay']\n"
+        "glue.put_workflow_run_properties(**run, RunProperties={'Seen': first})\n"
+    )
+    server.client("s3").put_object(Bucket="lake", Key="code/script.py", Body=script.encode())
+    nightly.job("prepare")
+    nightly.trigger("first", "prepare")
+    run = nightly.run(FirstDay="2013-02-01")
+    assert run["WorkflowRunProperties"] == {"Redo": "changed", "FirstDay": "2013-02-01", "Seen": "2013-02-01"}
+
+
+def test_runs_beyond_the_workflows_bound_are_refused(nightly: Nightly) -> None:
+    nightly.glue.update_workflow(Name="nightly", MaxConcurrentRuns=1)
+    nightly.job("prepare", DefaultArguments={"--sleep": "60"}, ExecutionProperty={"MaxConcurrentRuns": 5})
+    nightly.trigger("first", "prepare")
+    nightly.start()
+    with pytest.raises(ClientError, match="ConcurrentRunsExceeded"):
+        nightly.start()
+    nightly.glue.update_workflow(Name="nightly")
+    nightly.start()
+
+
+def test_runs_are_listed_newest_first_in_pages(nightly: Nightly) -> None:
+    nightly.job("prepare")
+    nightly.trigger("first", "prepare")
+    started = [nightly.run()["WorkflowRunId"] for _ in range(3)]
+    first = nightly.glue.get_workflow_runs(Name="nightly", MaxResults=2)
+    second = nightly.glue.get_workflow_runs(Name="nightly", MaxResults=2, NextToken=first["NextToken"])
+    assert [run["WorkflowRunId"] for run in first["Runs"] + second["Runs"]] == started[::-1]
+    assert "NextToken" not in second
+    assert [run.get("PreviousRunId") for run in first["Runs"]] == [started[1], started[0]]
+    assert nightly.glue.get_workflow(Name="nightly")["Workflow"]["LastRun"]["WorkflowRunId"] == started[-1]
+
+
+def test_graph_leads_from_triggers_over_jobs_to_triggers(nightly: Nightly) -> None:
+    nightly.trigger("first", "prepare")
+    nightly.follow("then", "publish", ("prepare", "SUCCEEDED"))
+    graph = nightly.glue.get_workflow(Name="nightly", IncludeGraph=True)["Workflow"]["Graph"]
+    names = {node["UniqueId"]: (node["Type"], node["Name"]) for node in graph["Nodes"]}
+    assert {(names[edge["SourceId"]], names[edge["DestinationId"]]) for edge in graph["Edges"]} == {
+        (("TRIGGER", "first"), ("JOB", "prepare")),
+        (("JOB", "prepare"), ("TRIGGER", "then")),
+        (("TRIGGER", "then"), ("JOB", "publish")),
+    }
+    assert len(names) == 4
+
+
+def test_run_goes_by_the_triggers_it_began_with(nightly: Nightly) -> None:
+    nightly.job("prepare", DefaultArguments={"--sleep": "0.5"})
+    nightly.job("publish")
+    nightly.trigger("first", "prepare")
+    nightly.follow("then", "publish", ("prepare", "SUCCEEDED"))
+    run_id = nightly.start()
+    nightly.glue.delete_trigger(Name="then")
+    assert nightly.ended(run_id)["Statistics"]["SucceededActions"] == 2
+    assert nightly.run()["Statistics"]["SucceededActions"] == 1
+
+
+def test_workflow_is_deleted_with_its_triggers(nightly: Nightly) -> None:
+    nightly.trigger("first", "prepare")
+    nightly.glue.delete_workflow(Name="nightly")
+    answer = nightly.glue.batch_get_workflows(Names=["nightly"])
+    assert (answer["Workflows"], answer["MissingWorkflows"]) == ([], ["nightly"])
+    assert nightly.glue.list_triggers()["TriggerNames"] == []
+    with pytest.raises(ClientError, match="EntityNotFound"):
+        nightly.start()
+
+
+def test_workflow_without_a_trigger_that_starts_it_says_so(nightly: Nightly) -> None:
+    with pytest.raises(ClientError, match="has no trigger that starts it"):
+        nightly.start()
