@@ -7,6 +7,7 @@ the unchanged ones.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,9 @@ import pytest
 from pydantic import BaseModel
 
 from stacks.configuration import load
-from stacks.settings import Environment, EnvironmentSettings, Model, Platform
+from stacks.dataset_settings import Dataset
+from stacks.model_settings import Model
+from stacks.settings import Environment, EnvironmentSettings, Platform
 from tests.deployment.assemblies import CONTEXT, REPOSITORY, Templates, templates_of
 from tests.deployment.snapshots import without_name
 
@@ -29,16 +32,17 @@ CHANGES: Mapping[str, Any] = {
     "environment.removal": "retain",
     "environment.log_retention_days": 1,
     "environment.capture_retention_days": 1,
+    "environment.quarantine_retention_days": 1,
+    "environment.query_limit_gb": 11,
     "environment.network.subnet_ids": ["subnet-0000000b"],
     "environment.network.security_group_ids": ["sg-0000000b"],
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",
     "model.description": "Something else",
-    "model.data.tables": ["flights"],
-    "model.etl.worker_type": "G.2X",
-    "model.etl.workers": 3,
-    "model.etl.timeout_minutes": 61,
+    "model.data.dataset": "other",
+    "model.data.label": "block_minutes",
+    "model.data.rules": ["RowCount > 1"],
     "model.training.instance_type": "ml.m5.2xlarge",
     "model.training.volume_gb": 31,
     "model.training.max_runtime_minutes": 61,
@@ -47,17 +51,48 @@ CHANGES: Mapping[str, Any] = {
     "model.training.hyperparameters": {"rounds": 1},
     "model.gate.metric": "f1",
     "model.gate.minimum": 0.71,
+    "model.problem+gate.maximum": ("regression", {"metric": "mae", "maximum": 14.0}),
     "model.serving.instance_type": "ml.m5.xlarge",
     "model.serving.instance_count": 3,
     "model.serving.capture_percent": 0,
+    "dataset.description": "Something else",
+    "dataset.owner": "other@example.com",
+    "dataset.first_day": "2013-01-01",
+    "dataset.tables.flights.description": "Something else",
+    "dataset.tables.planes.daily": True,
+    "dataset.tables.flights.day": "to_date(time_hour)",
+    "dataset.tables.flights.days_before": 2,
+    "dataset.tables.flights.key": ["flight"],
+    "dataset.tables.flights.columns.year.type": "bigint",
+    "dataset.tables.flights.columns.year.description": "Something else",
+    "dataset.tables.flights.columns.dest.required": False,
+    "dataset.prepared.description": "Something else",
+    "dataset.prepared.key": ["route"],
+    "dataset.prepared.columns.seats.type": "double",
+    "dataset.prepared.columns.seats.description": "Something else",
+    "dataset.rules": ["RowCount > 1"],
+    "dataset.etl.worker_type": "G.2X",
+    "dataset.etl.workers": 3,
+    "dataset.etl.autoscaling": True,
+    "dataset.etl.flex": True,
+    "dataset.etl.timeout_minutes": 61,
+    "dataset.etl.retries": 1,
+    "dataset.etl.spark_ui": True,
+    "dataset.trigger.batch_size": 10,
+    "dataset.trigger.window_seconds": 10,
+    "dataset.trigger.schedule": "rate(1 day)",
+    "dataset.checks.workers": 3,
+    "dataset.checks.parallel": 3,
+    "dataset.quarantine.maximum_percent": 2,
 }
 ELSEWHERE = {
     "platform.environments": "the stages themselves",
     "platform.models": "the stacks themselves",
+    "platform.datasets": "the jobs and tables themselves",
     "environment.models": "overrides of model.yaml, tested with the configuration",
+    "environment.datasets": "overrides of dataset.yaml, tested with the configuration",
+    "dataset.name": "the folder's name, tested with the configuration",
     "model.name": "the folder's name, tested with the configuration",
-    "model.problem": "has one value so far, which the gate reads",
-    "model.data.label": "the command line reads it to score; it must be that of the model's code",
     "model.data.features": "clients send them; they must be those of the model's code",
 }
 """Settings that change no template of an environment, and what they do."""
@@ -75,40 +110,49 @@ def settings_of(section: type[BaseModel], path: str) -> Iterator[str]:
 
 
 def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
-    sections: dict[str, type[BaseModel]] = {"platform": Platform, "environment": Environment, "model": Model}
+    sections: dict[str, type[BaseModel]] = {
+        "platform": Platform,
+        "environment": Environment,
+        "dataset": Dataset,
+        "model": Model,
+    }
     every = {path for name, section in sections.items() for path in settings_of(section, name)}
-    tried = {path.replace("+region", "") for path in CHANGES} | {"environment.region"}
-    assert every == tried | set(ELSEWHERE)
+    # Tables and columns have names of their own, which no setting has.
+    tried = {re.sub(r"\.(tables|columns)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
+    assert every == tried | {"environment.region", "model.gate.maximum"} | set(ELSEWHERE)
 
 
 def variant(base: EnvironmentSettings, path: str, value: Any) -> EnvironmentSettings:
     """The base with one setting changed."""
     root, *keys = path.split(".")
-    section: BaseModel = base.models[0] if root == "model" else getattr(base, root)
+    lists = {"model": base.models, "dataset": base.datasets}
+    section: BaseModel = lists[root][0] if root in lists else getattr(base, root)
     data = section.model_dump()
     if path == "environment.account+region":
         data["account"], data["region"] = value
+    elif path == "model.problem+gate.maximum":
+        data["problem"], data["gate"] = value
     else:
         place = data
         for key in keys[:-1]:
             place = place[key]
         place[keys[-1]] = value
     changed = type(section).model_validate(data)
-    return base.model_copy(update={"models": (changed,)} if root == "model" else {root: changed})
+    return base.model_copy(update={f"{root}s": (changed,)} if root in lists else {root: changed})
 
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """All stacks of all variants, `unchanged/data` and `v1/data`, in the order of CHANGES; `nothing` has no models."""
+    """All stacks of all variants, `unchanged/data` and `v1/data`; `nothing` has no datasets and models."""
     from aws_cdk import App
 
     from stacks.environment_stage import EnvironmentStage
 
     dev = load(REPOSITORY).environments[0]
     environment = Environment.model_validate({**dev.environment.model_dump(), "network": NETWORK, "budget": BUDGET})
-    base = dev.model_copy(update={"environment": environment})
-    every = {"unchanged": base, "same": base}
-    every["nothing"] = base.model_copy(update={"models": ()})
+    base = dev.model_copy(update={"environment": environment, "models": dev.models[:1]})
+    every = {"unchanged": base, "twin": base}
+    every["nothing"] = base.model_copy(update={"models": (), "datasets": ()})
     every |= {f"v{index}": variant(base, path, value) for index, (path, value) in enumerate(CHANGES.items())}
     outdir: Path = tmp_path_factory.mktemp("variants") / "cdk.out"
     app = App(context=CONTEXT, outdir=str(outdir))
@@ -124,7 +168,7 @@ def stacks_of(variants: Templates, stage: str) -> dict[str, Any]:
 
 
 def test_the_same_settings_make_the_same_stacks(variants: Templates) -> None:
-    assert stacks_of(variants, "unchanged") == stacks_of(variants, "same")
+    assert stacks_of(variants, "unchanged") == stacks_of(variants, "twin")
 
 
 @pytest.mark.parametrize(("index", "path"), list(enumerate(CHANGES)), ids=list(CHANGES))
