@@ -130,21 +130,28 @@ class DataQuality:
         except ClientError as error:
             raise ApiError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
 
-    def _conclude(self, run: EvaluationRun, measured: Measured) -> None:
-        """End a run with one result for each ruleset."""
+    def _conclude(self, measured: list[tuple[EvaluationRun, Measured]]) -> None:
+        """End runs with one result for each ruleset, and then tell of them."""
+        ended = [(run, results) for run, found in measured if (results := self._end(run, found))]
+        for run, results in ended:
+            write_log(self._context, run, "output", [line for result in results for line in told(result)])
+            for result in results:
+                try:
+                    self._announce(run, result)
+                except Exception:
+                    # a run has ended whatever becomes of its event
+                    _log.exception("the event of the result %s wasn't delivered", result["ResultId"])
+
+    def _end(self, run: EvaluationRun, measured: Measured) -> list[Record]:
+        """End a run and return its results, none if it has ended before."""
         completed = datetime.now(UTC)
         results = [result_of(run, ruleset, measured, completed) for ruleset in run.rulesets]
-        for result in results:
-            self._results.keep(run.owner, result)
-        if not run.end("SUCCEEDED", result_ids=[result["ResultId"] for result in results]):
-            return
-        write_log(self._context, run, "output", [line for result in results for line in told(result)])
-        for result in results:
-            try:
-                self._announce(run, result)
-            except Exception:
-                # a run has ended whatever becomes of its event
-                _log.exception("the event of the result %s wasn't delivered", result["ResultId"])
+        # whoever sees the run's end finds its results
+        self._results.keep(run.owner, results)
+        if run.end("SUCCEEDED", result_ids=[result["ResultId"] for result in results]):
+            return results
+        self._results.drop(run.owner, results)
+        return []
 
     def _announce(self, run: EvaluationRun, result: Record) -> None:
         table, counts = glue_table(run.record["DataSource"]), result["AggregatedMetrics"]

@@ -29,10 +29,10 @@ QUIET_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 1.5
 class Dispatcher:
     """Collects runs that start at about the same time, and has them measured together.
 
-    `measured` is called with each run that was, and ends it.
+    `measured` is called with the runs of a batch that were, and ends them.
     """
 
-    def __init__(self, context: LocalContext, measured: Callable[[EvaluationRun, Measured], None]) -> None:
+    def __init__(self, context: LocalContext, measured: Callable[[list[tuple[EvaluationRun, Measured]]], None]) -> None:
         self._context = context
         self._measured = measured
         self._arrivals = threading.Condition()
@@ -116,14 +116,11 @@ class Dispatcher:
                 self._fail([run], f"{type(error).__name__}: {error}")
         plan = batch.plan()
         answer = process.measure(plan, lambda: self._unwanted(added)) if plan else {}
+        done = {run.id: measured for run in added if answer is not None and (measured := batch.measured(run, answer))}
+        self._measured([(run, done[run.id]) for run in added if run.id in done])
         for run in added:
-            if answer is None or run.ended:
-                continue
-            measured = batch.measured(run, answer)
-            if measured is None:
+            if run.id in batch.failures:
                 self._fail([run], batch.failures[run.id])
-            else:
-                self._measured(run, measured)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _unwanted(self, runs: list[EvaluationRun]) -> bool:

@@ -35,10 +35,16 @@ class Results:
             "ListDataQualityResults": self._list,
         }
 
-    def keep(self, owner: Owner, result: Record) -> None:
-        """Keep a result."""
+    def keep(self, owner: Owner, results: list[Record]) -> None:
+        """Keep results."""
         with self._lock:
-            self._results.setdefault(owner, {})[result["ResultId"]] = result
+            self._results.setdefault(owner, {}).update({result["ResultId"]: result for result in results})
+
+    def drop(self, owner: Owner, results: list[Record]) -> None:
+        """Forget results."""
+        with self._lock:
+            for result in results:
+                self._results[owner].pop(result["ResultId"])
 
     def _get(self, call: Call, request: Record) -> Record:
         result = self._of(call).get(request["ResultId"])
