@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import uuid
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,13 +31,16 @@ def deliver_events(context: LocalContext) -> None:
     A target that fails is logged and doesn't keep the others, or what caused the event, from going on.
     """
     from moto.events.models import Rule
-    from moto.events.utils import EventTemplateParser
+    from moto.events.utils import _BASE_EVENT_MESSAGE, EventTemplateParser
 
     send = getattr(Rule, "send_by_moto", Rule.send_to_targets)
 
     def send_to_targets(rule: Any, event: dict[str, Any], transform_input: bool = True) -> None:
-        if not rule.event_pattern.matches_event(event):
+        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(event):
             return
+        if event["id"] == _BASE_EVENT_MESSAGE["id"]:
+            # moto's S3 gives all its events one id; the other rules get the same object
+            event["id"] = str(uuid.uuid4())
         for target in rule.targets:
             try:
                 if _service(target["Arn"]) in context.event_targets:

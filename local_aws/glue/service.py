@@ -34,7 +34,7 @@ class GlueService:
         data_quality = DataQuality(context, minute_seconds=minute_seconds)
         store = WorkflowStore()
         workflows = Workflows(store, job_runs)
-        self._triggers = Triggers(store, workflows, job_runs)
+        self._triggers = Triggers(context.clock, store, workflows, job_runs)
         # closed in this order: what starts job runs before what runs them
         self._groups: tuple[OperationGroup, ...] = (
             self._triggers, workflows, job_runs, CatalogPartitions(), data_quality,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from local_aws.clock import Clock
 from local_aws.glue.operations import Owner, Record
 
 # of a trigger without an EventBatchingCondition, or with one that leaves BatchWindow out
@@ -15,40 +16,34 @@ DEFAULT_WINDOW_SECONDS = 900
 Key = tuple[Owner, str]
 
 
-@dataclass
-class _Batch:
-    events: list[str] = field(default_factory=list)
-    timer: threading.Timer | None = None
-
-
 class EventBatches:
-    """Batches of event ids by trigger.
+    """Batches of event ids by trigger. Windows go by the clock of the local AWS, so that moving it on ends them.
 
     `fire(key, ids, condition)` is called with each full batch; the condition says what made it full, as the API's
     StartingEventBatchCondition does: {"BatchSize": events} or {"BatchWindow": seconds}.
     """
 
-    def __init__(self, fire: Callable[[Key, list[str], Record], None]) -> None:
+    def __init__(self, clock: Clock, fire: Callable[[Key, list[str], Record], None]) -> None:
+        self._clock = clock
         self._fire = fire
         self._lock = threading.Lock()
-        self._batches: dict[Key, _Batch] = {}
+        self._batches: dict[Key, list[str]] = {}
 
     def add(self, key: Key, event: str, condition: Record) -> None:
         """Take an event; fires before it returns when the event is the last of its batch."""
         size = condition.get("BatchSize", DEFAULT_SIZE)
         with self._lock:
-            batch = self._batches.setdefault(key, _Batch())
-            batch.events.append(event)
-            full = len(batch.events) >= size
+            batch = self._batches.setdefault(key, [])
+            batch.append(event)
+            full = len(batch) >= size
             if full:
                 self._forget(key)
-            elif batch.timer is None:
+            elif len(batch) == 1:
                 window = condition.get("BatchWindow", DEFAULT_WINDOW_SECONDS)
-                batch.timer = threading.Timer(window, self._window_over, (key, batch, window))
-                batch.timer.daemon = True
-                batch.timer.start()
+                over = self._clock.now() + timedelta(seconds=window)
+                threading.Thread(target=self._wait, args=(key, batch, window, over), daemon=True).start()
         if full:
-            self._fire(key, batch.events, {"BatchSize": len(batch.events)})
+            self._fire(key, batch, {"BatchSize": len(batch)})
 
     def drop(self, key: Key) -> None:
         """Forget the events that a trigger has gathered."""
@@ -62,13 +57,13 @@ class EventBatches:
                 self._forget(key)
 
     def _forget(self, key: Key) -> None:
-        batch = self._batches.pop(key, None)
-        if batch is not None and batch.timer is not None:
-            batch.timer.cancel()
+        self._batches.pop(key, None)
+        self._clock.wake()
 
-    def _window_over(self, key: Key, batch: _Batch, window: int) -> None:
+    def _wait(self, key: Key, batch: list[str], window: int, over: datetime) -> None:
+        self._clock.wait_until(over, lambda: self._batches.get(key) is not batch)
         with self._lock:
             if self._batches.get(key) is not batch:
                 return
             self._forget(key)
-        self._fire(key, batch.events, {"BatchWindow": window})
+        self._fire(key, batch, {"BatchWindow": window})

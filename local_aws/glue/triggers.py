@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from local_aws import moto_fit
+from local_aws.clock import Clock
 from local_aws.glue.job_runs import Cause, JobRuns
 from local_aws.glue.operations import Handler, Owner, Record, owner_of, page
 from local_aws.glue.trigger_batches import EventBatches, Key
@@ -24,11 +25,11 @@ _DEFINITION = ("Description", "Actions", "Predicate", "EventBatchingCondition")
 class Triggers:
     """Keeps triggers. Those of a workflow act in its runs; one without a workflow runs its jobs when it is started."""
 
-    def __init__(self, store: WorkflowStore, workflows: Workflows, job_runs: JobRuns) -> None:
+    def __init__(self, clock: Clock, store: WorkflowStore, workflows: Workflows, job_runs: JobRuns) -> None:
         self._store = store
         self._workflows = workflows
         self._job_runs = job_runs
-        self._batches = EventBatches(self._fire)
+        self._batches = EventBatches(clock, self._fire)
         self.operations: dict[str, Handler] = {
             "CreateTrigger": self._create,
             "GetTrigger": self._get,
@@ -48,15 +49,16 @@ class Triggers:
     def notify(self, owner: Owner, workflow: str, event: str) -> None:
         """Bring an event, by its id, to the trigger that starts a workflow, as EventBridge's NotifyEvent does.
 
-        ApiError when the workflow has no activated trigger for events.
+        ApiError when the workflow has no trigger for events, or a deactivated one.
         """
         with self._store.lock:
             self._store.workflow(owner, workflow)
             trigger = self._store.start_trigger(owner, workflow)
         if trigger is None or trigger["Type"] != "EVENT":
             raise ApiError("InvalidInputException", f"Workflow {workflow} isn't started by a trigger of type EVENT")
-        if trigger["State"] != "ACTIVATED":
-            raise ApiError("InvalidInputException", f"Trigger {trigger['Name']} is {trigger['State']}, not ACTIVATED")
+        # one for events is never activated: it takes events from its creation on
+        if trigger["State"] not in ("CREATED", "ACTIVATED"):
+            raise ApiError("InvalidInputException", f"Trigger {trigger['Name']} is {trigger['State']}")
         self._batches.add((owner, trigger["Name"]), event, trigger.get("EventBatchingCondition", {}))
 
     def _fire(self, key: Key, events: list[str], batch: Record) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -51,13 +53,33 @@ def test_full_batch_of_events_starts_a_run_that_names_them(landed: Nightly) -> N
 
 
 def test_batch_that_is_not_full_starts_a_run_when_its_window_is_over(landed: Nightly) -> None:
-    condition = {"BatchSize": 100, "BatchWindow": 1}
+    condition = {"BatchSize": 100, "BatchWindow": 900}
     landed.trigger("first", "prepare", "EVENT", EventBatchingCondition=condition, StartOnCreation=True)
     events = send(landed, 3)
+    landed.server.context.clock.advance(timedelta(seconds=890))
     assert landed.runs() == []
+    landed.server.context.clock.advance(timedelta(seconds=20))
     run = only_run(landed)
-    assert run["StartingEventBatchCondition"] == {"BatchWindow": 1}
+    assert run["StartingEventBatchCondition"] == {"BatchWindow": 900}
     assert run["WorkflowRunProperties"]["aws:eventIds"] == f"[{', '.join(events)}]"
+
+
+def test_objects_that_land_start_a_run_which_names_an_event_for_each(landed: Nightly) -> None:
+    condition = {"BatchSize": 2, "BatchWindow": 900}
+    landed.trigger("first", "prepare", "EVENT", EventBatchingCondition=condition, StartOnCreation=True)
+    s3, events = landed.server.client("s3"), landed.server.client("events")
+    s3.put_bucket_notification_configuration(Bucket="lake", NotificationConfiguration={"EventBridgeConfiguration": {}})
+    flights = {"object": {"key": [{"prefix": "flights/"}]}}
+    pattern = {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": flights}
+    events.put_rule(Name="landed", EventPattern=json.dumps(pattern))
+    for key in ("flights/1.csv", "weather/1.csv", "flights/2.csv"):
+        s3.put_object(Bucket="lake", Key=key, Body=b"rows")
+    ids = only_run(landed)["WorkflowRunProperties"]["aws:eventIds"]
+    assert len(set(ids[1:-1].split(", "))) == 2
+    events.disable_rule(Name="landed")
+    for key in ("flights/3.csv", "flights/4.csv"):
+        s3.put_object(Bucket="lake", Key=key, Body=b"rows")
+    assert len(landed.runs()) == 1
 
 
 def test_event_starts_a_run_at_once_without_a_batching_condition(landed: Nightly) -> None:
