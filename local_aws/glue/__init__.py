@@ -1,4 +1,4 @@
-"""Glue job runs as local Spark processes; the rest of Glue is moto's."""
+"""Glue of the local AWS: jobs as processes, workflows, partitions, data quality; the rest of the catalog is moto's."""
 
 from local_aws.glue.service import GlueService
 
