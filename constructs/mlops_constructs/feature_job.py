@@ -8,7 +8,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from .glue_job import GlueJob, JobSecurity, SparkCode, SparkSizing
-from .grants import grant_write_objects
+from .grants import grant_read_write_objects
 from .log_retention import LogRetention
 
 
@@ -55,4 +55,5 @@ class FeatureJob(GlueJob):
             logs=logs,
         )
         if event_logs:
-            grant_write_objects(event_logs, self.role, folder)
+            # A log is written under another name and renamed when it is complete.
+            grant_read_write_objects(event_logs, self.role, folder)

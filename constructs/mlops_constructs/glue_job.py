@@ -205,10 +205,11 @@ class GlueJob(Construct):
         sizing, code = self._sizing, self._code
         options = {
             "--job-language": "python",
-            "--extra-py-files": ",".join(package.s3_object_url for package in code.packages),
             "--enable-metrics": "true",
             "--enable-observability-metrics": "true",
         }
+        if code.packages:
+            options["--extra-py-files"] = ",".join(package.s3_object_url for package in code.packages)
         if sizing.autoscaling:
             options["--enable-auto-scaling"] = "true"
         job = glue.CfnJob(

@@ -37,7 +37,7 @@ def zone(resources: Find, name: str) -> dict[str, Any]:
 
 
 def test_every_zone_is_private_and_encrypted_with_the_key(lake: DataLake, stack: Stack, resources: Find) -> None:
-    assert len(zones(resources)) == 4
+    assert len(zones(resources)) == 5
     for bucket in zones(resources).values():
         properties = bucket["Properties"]
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
@@ -52,7 +52,7 @@ def test_every_zone_is_private_and_encrypted_with_the_key(lake: DataLake, stack:
 
 def test_plain_http_and_old_tls_are_denied_in_every_zone(lake: DataLake, resources: Find) -> None:
     policies = [each for name, each in resources("AWS::S3::BucketPolicy").items() if name.startswith("Lake")]
-    assert len(policies) == 4
+    assert len(policies) == 5
     for policy in policies:
         denied = [s["Condition"] for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
         assert {"Bool": {"aws:SecureTransport": "false"}} in denied
@@ -87,14 +87,42 @@ def test_access_is_logged_by_zone(lake: DataLake, stack: Stack, access_logs: s3.
     assert logging == {"DestinationBucketName": target, "LogFilePrefix": "raw/"}
 
 
-def test_captured_requests_expire_and_features_do_not(
+def rules_of(resources: Find, name: str) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = zone(resources, name)["LifecycleConfiguration"]["Rules"]
+    return rules
+
+
+def test_captured_requests_and_bad_rows_expire_and_nothing_else_does(
     stack: Stack, key: kms.Key, access_logs: s3.Bucket, resources: Find
 ) -> None:
-    DataLake(stack, "Lake", key=key, access_logs=access_logs, capture_retention=Duration.days(7))
-    expiring = [r for r in zone(resources, "Capture")["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
-    assert [rule["ExpirationInDays"] for rule in expiring] == [7]
-    for name in ("Raw", "Curated", "Artifacts"):
-        assert not [r for r in zone(resources, name)["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
+    DataLake(
+        stack,
+        "Lake",
+        key=key,
+        access_logs=access_logs,
+        capture_retention=Duration.days(7),
+        quarantine_retention=Duration.days(8),
+    )
+    for name, days in (("Capture", 7), ("Quarantine", 8)):
+        (expiring,) = [rule for rule in rules_of(resources, name) if "ExpirationInDays" in rule]
+        assert expiring["ExpirationInDays"] == days
+        assert not {"Prefix", "TagFilters"} & set(expiring)
+    for name in ("Raw", "Artifacts"):
+        assert not [rule for rule in rules_of(resources, name) if "ExpirationInDays" in rule]
+
+
+def test_superseded_days_stay_for_a_week_and_published_ones_for_good(lake: DataLake, resources: Find) -> None:
+    (expiring,) = [rule for rule in rules_of(resources, "Curated") if "ExpirationInDays" in rule]
+    assert expiring["ExpirationInDays"] == 7
+    assert expiring["TagFilters"] == [{"Key": "superseded", "Value": "true"}]
+
+
+def test_folders_of_passing_artifacts_expire_by_themselves(
+    stack: Stack, key: kms.Key, access_logs: s3.Bucket, resources: Find
+) -> None:
+    DataLake(stack, "Lake", key=key, access_logs=access_logs, passing={"queries/": Duration.days(30)})
+    (expiring,) = [rule for rule in rules_of(resources, "Artifacts") if "ExpirationInDays" in rule]
+    assert (expiring["Prefix"], expiring["ExpirationInDays"]) == ("queries/", 30)
 
 
 def test_stale_uploads_end_in_every_zone(lake: DataLake, resources: Find) -> None:
