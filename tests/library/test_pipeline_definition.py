@@ -17,6 +17,7 @@ from mlops_constructs.pipeline_steps import (
     InvalidPipelineError,
     JobNetwork,
     JobResources,
+    Manifest,
     ProcessingStep,
     PropertyFile,
     RegisterModelStep,
@@ -59,6 +60,32 @@ def test_an_input_lands_in_the_folder_of_its_name() -> None:
     step = definition(processing(inputs={"test": "s3://b/test"})).to_json()["Steps"][0]
     assert step["Arguments"]["ProcessingInputs"][0]["S3Input"]["LocalPath"] == "/opt/ml/processing/input/test"
     assert step["PropertyFiles"] == [{"PropertyFileName": "Report", "OutputName": "report", "FilePath": "report.json"}]
+
+
+def test_a_manifest_is_read_as_a_list_of_files_wherever_it_lies() -> None:
+    data = Parameter(name="Data", type="String", default="s3://b/days/manifest.json")
+    rendered = definition(processing(inputs={"days": Manifest(data.value)}), parameters=(data,))
+    source = rendered.to_json()["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]
+    assert (source["S3DataType"], source["S3Uri"]) == ("ManifestFile", {"Get": "Parameters.Data"})
+    pipeline_schema.check(rendered)
+
+
+def test_a_manifest_that_refers_to_nothing_is_refused() -> None:
+    with pytest.raises(InvalidPipelineError, match="parameter 'Data' doesn't exist"):
+        definition(processing(inputs={"days": Manifest(Get("Parameters.Data"))}))
+
+
+def test_a_model_that_nothing_serves_names_no_machines_to_serve_it() -> None:
+    step = RegisterModelStep(
+        name="Register",
+        group_name="late",
+        image_uri="image",
+        model_artifact="s3://b/model.tar.gz",
+        content_types=["text/csv"],
+        response_types=["text/csv"],
+    )
+    assert not [key for key in step.job()["InferenceSpecification"] if key.endswith("InstanceTypes")]
+    pipeline_schema.check(definition(step))
 
 
 def test_an_output_is_handed_on_as_a_folder_of_its_own_and_orders_the_steps() -> None:
