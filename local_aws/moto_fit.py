@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ def put_service_event(
         "region": region,
         "resources": resources,
         "detail": detail,
+        "ingestion-time": time.time(),  # for moto, which takes it out again
     }
     for rule in list(events_backends[account][region].event_buses["default"].rules.values()):
         if rule.state == "ENABLED":
