@@ -149,7 +149,8 @@ def backfill(
         typer.echo(f"nothing to do: no day of {found.dataset.name} that has landed whole needs a run")
         return
     todo = chunks([day.day for day in due], days_per_run)
-    typer.echo(f"{len(due):,} of {len(found.days):,} days need a run: {len(todo)} runs, {concurrency} at the same time")
+    work_todo = f"{len(todo)} run{'' if len(todo) == 1 else 's'}, {concurrency} at the same time"
+    typer.echo(f"{len(due):,} of {len(found.days):,} days need a run: {work_todo}")
     work = Backfill(deployment.client("glue"), found.dataset, redo, concurrency=concurrency, poll=_poll(deployment))
     try:
         with _bar(console, len(due)) as watch:

@@ -16,6 +16,8 @@ from mlops_cli.data.runs import Run
 
 SHOWN_RUNS = 12
 SHOWN_REASONS = 12
+# a run's id has 67 characters; the folder of its rows ends with its last twelve
+SHOWN_ID = 12
 PROPERTIES = ("FirstDay", "LastDay", "Redo")
 
 
@@ -78,6 +80,7 @@ def _run(run: Run, days: Sequence[Day]) -> dict[str, object]:
     asked = {name: value for name, value in (run.properties or {}).items() if name in PROPERTIES}
     return {
         "id": run.id,
+        "name": run.id[-SHOWN_ID:],
         "started": f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if run.started else "",
         "took": "" if took is None else f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} min",
         "state": "running" if run.is_live else "succeeded" if run.succeeded else "failed",

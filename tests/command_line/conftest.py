@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -43,7 +44,8 @@ class Glue:
         self.results: dict[str, list[dict[str, Any]]] = {}
         self.started: list[dict[str, str]] = []
         self.refusals = 0
-        # what a run does, once it is asked for the first time
+        self._lock = threading.Lock()
+        # what a run does: all of it happens before it has started
         self.work: Any = lambda run, properties: None
 
     def __getattr__(self, name: str) -> Any:
@@ -55,10 +57,11 @@ class Glue:
             raise ClientError(
                 {"Error": {"Code": "ConcurrentRunsExceededException", "Message": "too many"}}, "StartWorkflowRun"
             )
-        run = f"run-{len(self.started)}"
-        self.started.append(dict(RunProperties))
-        self.add_run(run, "COMPLETED", WorkflowRunProperties=dict(RunProperties))
-        self.work(run, RunProperties)
+        with self._lock:
+            run = f"run-{len(self.started)}"
+            self.started.append(dict(RunProperties))
+            self.add_run(run, "COMPLETED", WorkflowRunProperties=dict(RunProperties))
+            self.work(run, RunProperties)
         return {"RunId": run}
 
     def add_run(self, run: str, status: str, **more: Any) -> None:
@@ -131,11 +134,10 @@ class Account:
 
     def _partition(self, table: str, day: str, facts: dict[str, str]) -> None:
         location = {"Location": f"s3://curated/flights/load=1/day={day}/"}
-        self.glue.create_partition(
-            DatabaseName="mlops_dev",
-            TableName=table,
-            PartitionInput={"Values": [day], "Parameters": facts, "StorageDescriptor": location},
-        )
+        found = {"DatabaseName": "mlops_dev", "TableName": table}
+        self.glue.batch_delete_partition(**found, PartitionsToDelete=[{"Values": [day]}])
+        partition = {"Values": [day], "Parameters": facts, "StorageDescriptor": location}
+        self.glue.create_partition(**found, PartitionInput=partition)
 
 
 class _Deployed(Deployment):
