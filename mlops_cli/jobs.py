@@ -1,4 +1,4 @@
-"""Waiting for what runs: Glue job runs and pipeline executions, with their progress as it happens."""
+"""Pipeline executions: waiting for them with their progress as it happens, and what they leave."""
 
 from __future__ import annotations
 
@@ -9,22 +9,6 @@ from typing import Any
 from mlops_cli.deployment import DeploymentError
 
 Report = Callable[[str], None]
-
-
-def run_glue_job(glue: Any, name: str, arguments: dict[str, str], report: Report, poll: float) -> dict[str, Any]:
-    """Start a job run and return it when it has succeeded. Raises DeploymentError with the job's own reason."""
-    run_id = glue.start_job_run(JobName=name, Arguments=arguments)["JobRunId"]
-    while True:
-        run: dict[str, Any] = glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]
-        state = run["JobRunState"]
-        report(f"{name}: {state.lower()}")
-        if state == "SUCCEEDED":
-            return run
-        if state in ("FAILED", "ERROR", "TIMEOUT", "STOPPED", "EXPIRED"):
-            reason = run.get("ErrorMessage", "no reason given")
-            group = f"{run.get('LogGroupName', '/aws-glue/jobs')}/error"
-            raise DeploymentError(f"job run {run_id} of {name} ended {state}: {reason} (log group {group})")
-        time.sleep(poll)
 
 
 def run_pipeline(sagemaker: Any, name: str, parameters: dict[str, str], report: Report, poll: float) -> str:

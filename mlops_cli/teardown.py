@@ -1,26 +1,30 @@
 """Emptying an environment, so that `cdk destroy` can take it away.
 
 CloudFormation deletes no bucket with objects, no repository with images and no package group with packages. What is
-emptied are the resources that the stacks would delete: those that their templates retain are left alone. Buckets stop
-writing access logs first; AWS delivers those of the last hours late, so a bucket of access logs may fill once more.
+emptied are the resources that the stacks would delete: those that their templates retain are left alone. Runs of Glue
+workflows are stopped and buckets stop writing access logs first; AWS delivers those of the last hours late, so a bucket
+of access logs may fill once more. Glue's tables go with their partitions, and Athena's workgroup with its history.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mlops_cli.deployment import Deployment, DeploymentError
 
 Report = Callable[[str], None]
 OBJECTS_A_CALL = 1000
 IMAGES_A_CALL = 100
+STOP_SECONDS, STOP_POLL_SECONDS = 300, 1
 
 
 @dataclass(frozen=True)
 class Store:
-    """A resource with contents that keep CloudFormation from deleting it."""
+    """A resource whose contents, or whose runs, keep CloudFormation from deleting its stack."""
 
     stack: str
     type: str
@@ -28,7 +32,7 @@ class Store:
 
 
 def stores(deployment: Deployment) -> list[Store]:
-    """The environment's buckets, repositories and package groups that go when their stacks go.
+    """The environment's buckets, repositories, package groups and workflows that go when their stacks go.
 
     Raises DeploymentError when the environment has no stacks.
     """
@@ -53,15 +57,19 @@ def stores(deployment: Deployment) -> list[Store]:
 
 
 def empty(deployment: Deployment, found: Sequence[Store], report: Report) -> int:
-    """Delete what the stores hold; returns how many things."""
+    """Delete what the stores hold; returns how many things.
+
+    Raises DeploymentError for an object that can't be deleted, or a workflow run that doesn't stop.
+    """
     for store in found:
         if store.type == "AWS::S3::Bucket":
             # else the access logs of the deletions fill the bucket of access logs again
             deployment.client("s3").put_bucket_logging(Bucket=store.name, BucketLoggingStatus={})
     count = 0
-    for store in found:
+    # what still runs would go on to write into the buckets
+    for store in sorted(found, key=lambda each: each.type != WORKFLOW):
         deleted = _EMPTIERS[store.type](deployment, store.name)
-        report(f"{store.name}: {deleted:,} deleted")
+        report(f"{store.name}: {deleted:,} {'stopped' if store.type == WORKFLOW else 'deleted'}")
         count += deleted
     return count
 
@@ -103,7 +111,34 @@ def _empty_group(deployment: Deployment, group: str) -> int:
     return len(packages)
 
 
+def _stop_runs(deployment: Deployment, workflow: str) -> int:
+    glue = deployment.client("glue")
+    stopped: set[str] = set()
+    deadline = time.monotonic() + STOP_SECONDS
+    while live := [run for run in _runs(glue, workflow) if run["Status"] in ("RUNNING", "STOPPING")]:
+        if time.monotonic() > deadline:
+            raise DeploymentError(f"the run {live[0]['WorkflowRunId']} of {workflow} hasn't stopped: try again later")
+        for run in live:
+            if run["Status"] == "RUNNING":
+                glue.stop_workflow_run(Name=workflow, RunId=run["WorkflowRunId"])
+                stopped.add(run["WorkflowRunId"])
+        time.sleep(STOP_POLL_SECONDS)
+    return len(stopped)
+
+
+def _runs(glue: Any, workflow: str) -> Iterator[dict[str, Any]]:
+    request = {"Name": workflow}
+    while True:
+        page = glue.get_workflow_runs(**request)
+        yield from page.get("Runs", [])
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
+
+
+WORKFLOW = "AWS::Glue::Workflow"
 _EMPTIERS: dict[str, Callable[[Deployment, str], int]] = {
+    WORKFLOW: _stop_runs,
     "AWS::S3::Bucket": _empty_bucket,
     "AWS::ECR::Repository": _empty_repository,
     "AWS::SageMaker::ModelPackageGroup": _empty_group,

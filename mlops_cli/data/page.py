@@ -84,9 +84,7 @@ def _run(run: Run, days: Sequence[Day]) -> dict[str, object]:
         "started": f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if run.started else "",
         "took": "" if took is None else f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} min",
         "state": "running" if run.is_live else "succeeded" if run.succeeded else "failed",
-        "asked": ", ".join(
-            f"{name} {value}" for name, value in asked.items() if name in ("FirstDay", "LastDay", "Redo")
-        ),
+        "asked": ", ".join(f"{name} {value}" for name, value in asked.items()),
         "published": sum(day.published is not None and day.published["run"] == run.id for day in days),
         "held": sum(day.state is State.HELD and day.staged is not None and day.staged["run"] == run.id for day in days),
     }
