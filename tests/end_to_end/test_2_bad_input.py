@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.deployment import DeploymentError
-from mlops_cli.jobs import run_glue_job, run_pipeline
+from mlops_cli.jobs import run_pipeline
 from tests.end_to_end.conftest import Platform
 
 MODEL = "dev-flight-delay"
@@ -19,11 +19,6 @@ MODEL = "dev-flight-delay"
 
 def quiet(_: str) -> None:
     """Nobody watches."""
-
-
-def keys(platform: Platform, bucket: str, prefix: str) -> set[tuple[str, str]]:
-    pages = platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {(entry["Key"], entry["ETag"]) for page in pages for entry in page.get("Contents", [])}
 
 
 def ended(describe: Callable[[], dict[str, Any]], member: str, seconds: float = 120) -> dict[str, Any]:
@@ -44,24 +39,6 @@ def test_model_that_fails_the_gate_is_not_registered_and_the_execution_says_why(
     execution = sagemaker.list_pipeline_executions(PipelineName=MODEL)["PipelineExecutionSummaries"][0]
     steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution["PipelineExecutionArn"])
     assert "Register" not in {step["StepName"] for step in steps["PipelineExecutionSteps"]}
-
-
-def test_corrupt_day_fails_the_feature_job_with_file_and_reason_and_changes_nothing(platform: Platform) -> None:
-    raw, curated = platform.output("data", "RawBucketName"), platform.output("data", "CuratedBucketName")
-    s3, key = platform.client("s3"), "flights/day=2013-03-05/flights.csv"
-    sound = s3.get_object(Bucket=raw, Key=key)["Body"].read()
-    before = keys(platform, curated, "flight_delay/")
-    assert before
-    s3.put_object(Bucket=raw, Key=key, Body=sound[: len(sound) // 2].rstrip() + b"\nUA,what is this\n")
-    try:
-        with pytest.raises(DeploymentError, match=r"day=2013-03-05/flights\.csv: can't read the row"):
-            run_glue_job(
-                platform.client("glue"), platform.output("data", "FlightDelayFeatureJobName"),
-                {"--first_day": "2013-03-04", "--last_day": "2013-03-06"}, quiet, 0.5,
-            )  # fmt: skip
-    finally:
-        s3.put_object(Bucket=raw, Key=key, Body=sound)
-    assert keys(platform, curated, "flight_delay/") == before
 
 
 def test_training_function_that_raises_is_the_failure_reason_of_a_job_started_by_hand(platform: Platform) -> None:
