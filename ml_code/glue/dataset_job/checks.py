@@ -30,7 +30,8 @@ class Verdict:
         """Why the day must not be published; None when every rule holds."""
         if not self.failures:
             return None
-        return f"{len(self.failures)} of {self.total} rules fail: {'; '.join(self.failures)}"
+        verb = "fails" if len(self.failures) == 1 else "fail"
+        return f"{len(self.failures)} of {self.total} rules {verb}: {'; '.join(self.failures)}"
 
 
 @dataclass(frozen=True)
