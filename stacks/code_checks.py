@@ -85,7 +85,7 @@ def _check_data(source: YamlSource, model: Model, datasets: Mapping[str, Any]) -
         if name not in columns
     ]
     for index, rule in enumerate(data.rules):
-        reason = check_rule(rule, columns)
+        reason = check_rule(rule, columns, dataset.reference_tables)
         if reason:
             problems.append(_finding(source, ("data", "rules", index), f": {reason}"))
     return problems

@@ -27,6 +27,7 @@ from mlops_constructs.grants import grant_tag_objects
 from . import lake_tables
 from .blueprint import Blueprint
 from .dataset_settings import Dataset
+from .dqdl import referenced
 from .model_settings import Model
 
 _LONGEST_PUBLICATION = Duration.hours(8)  # years of days, each checked for a minute or two
@@ -52,23 +53,27 @@ class DatasetPipeline(Construct):
         self._dataset = dataset
         self._lake = lake
         self._security = security
-        self._define_raw(catalog)
+        raw = self._define_raw(catalog)
         curated = lake.curated.bucket_name
         self.prepared = self._add_table(catalog, "", lake_tables.prepared_table(dataset, curated))
         self.staged = self._add_table(catalog, "_staged", lake_tables.prepared_table(dataset, curated, staged=True))
         self.quarantine = self._add_table(
             catalog, "_quarantine", lake_tables.quarantine_table(dataset, lake.quarantine.bucket_name)
         )
+        rules = [*dataset.rules, *(rule for model in readers for rule in model.data.rules)]
+        self._references = {name: raw[name] for name in referenced(rules, dataset.reference_tables)}
         self.quality = self._define_quality(readers)
-        self.prepare, self.publish = self._define_jobs(readers, catalog)
+        self.prepare, self.publish = self._define_jobs(rules, catalog)
         self.workflow = self._define_workflow()
         self._grant()
 
-    def _define_raw(self, catalog: DataCatalog) -> None:
-        bucket = self._lake.raw.bucket_name
-        for name in self._dataset.tables:
-            schema = lake_tables.raw_table(self._dataset, name, bucket)
-            catalog.add_table(_pascal(f"raw_{name}"), name=f"raw_{name}", schema=schema, owner=self._dataset.owner)
+    def _define_raw(self, catalog: DataCatalog) -> dict[str, CatalogTable]:
+        bucket, owner = self._lake.raw.bucket_name, self._dataset.owner
+        schemas = {name: lake_tables.raw_table(self._dataset, name, bucket) for name in self._dataset.tables}
+        return {
+            name: catalog.add_table(_pascal(f"raw_{name}"), name=f"raw_{name}", schema=schema, owner=owner)
+            for name, schema in schemas.items()
+        }
 
     def _add_table(self, catalog: DataCatalog, suffix: str, schema: TableSchema) -> CatalogTable:
         name = f"{self._dataset.name}{suffix}"
@@ -93,7 +98,7 @@ class DatasetPipeline(Construct):
                 )
         return quality
 
-    def _define_jobs(self, readers: Sequence[Model], catalog: DataCatalog) -> tuple[FeatureJob, GlueJob]:
+    def _define_jobs(self, rules: Sequence[str], catalog: DataCatalog) -> tuple[FeatureJob, GlueJob]:
         dataset, lake, repository = self._dataset, self._lake, self._blueprint.repository
         prepare = ScriptAsset(self, "PrepareScript", script=repository.glue / "prepare.py")
         publish = ScriptAsset(self, "PublishScript", script=repository.glue / "publish.py")
@@ -101,10 +106,11 @@ class DatasetPipeline(Construct):
         own = PackageAsset(self, "Package", library=repository.datasets, package=dataset.name, without=["*.yaml"])
         declaration = JsonAsset(self, "Declaration", content=dataset.declaration())
         hashes = [each.asset_hash for each in (prepare, publish, jobs, own, declaration)]
+        references = ",".join(f"{name}={table.table_name}" for name, table in self._references.items())
         both = {
             "--dataset": dataset.name,
             "--database": catalog.database_name,
-            "--version": _version([*hashes, *dataset.rules, *(rule for model in readers for rule in model.data.rules)]),
+            "--version": _version([*hashes, *rules]),
         }
         return (
             FeatureJob(
@@ -136,6 +142,7 @@ class DatasetPipeline(Construct):
                     "--check_role": self.quality.role.role_arn,
                     "--check_workers": str(dataset.checks.workers),
                     "--parallel_checks": str(dataset.checks.parallel),
+                    **({"--references": references} if references else {}),
                 },
                 sizing=SparkSizing(timeout=_LONGEST_PUBLICATION),
                 logs=self._blueprint.logs,
@@ -178,6 +185,7 @@ class DatasetPipeline(Construct):
         lake.grant_read(prepare, "raw", *(f"{table}/" for table in self._dataset.tables))
         lake.grant_read_write(prepare, "curated", folder)
         lake.grant_read_write(prepare, "quarantine", folder)
+        grant_tag_objects(lake.curated, prepare, folder)
         self.prepared.grant_read(prepare)
         self.staged.grant_register(prepare)
 
@@ -188,6 +196,10 @@ class DatasetPipeline(Construct):
         self.quality.grant_evaluate(publish)
 
         lake.grant_read(self.quality.role, "curated", folder)
+        if self._references:
+            lake.grant_read(self.quality.role, "raw", *(f"{name}/" for name in self._references))
+        for table in self._references.values():
+            table.grant_read(self.quality.role)
 
 
 def _pascal(name: str) -> str:

@@ -193,7 +193,7 @@ class Dataset(Section):
                 {"at": ("tables",)},
             )
         for index, rule in enumerate(self.rules):
-            reason = check_rule(rule, self.prepared.columns)
+            reason = check_rule(rule, self.prepared.columns, self.reference_tables)
             if reason:
                 raise PydanticCustomError("rule", "{reason}", {"reason": reason, "at": ("rules", index)})
         return self
@@ -207,6 +207,11 @@ class Dataset(Section):
     def title(self) -> str:
         """The name as construct ids and outputs carry it."""
         return "".join(word.capitalize() for word in self.name.split("_"))
+
+    @property
+    def reference_tables(self) -> list[str]:
+        """The tables that every day is prepared with, and that rules may refer to."""
+        return [name for name, table in self.tables.items() if not table.daily]
 
     @property
     def daily_tables(self) -> list[str]:

@@ -18,6 +18,7 @@ from local_aws.glue.mirror_cache import MirrorCache
 from local_aws.glue.run_slots import RunSlots
 from local_aws.glue.s3_mirror import S3Mirror, uris_in
 from local_aws.glue.spark_environment import spark_environment
+from local_aws.glue.spark_start import SparkStart
 from local_aws.jobs.java import JavaMissingError, java_home
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
@@ -153,7 +154,7 @@ class JobRun(threading.Thread):
 
     @property
     def _scratch(self) -> list[Path]:
-        return [self._directory / "s3", self._directory / "warehouse", self._event_logs, *self._temporary]
+        return [*(self._directory / name for name in ("s3", "java", "warehouse")), self._event_logs, *self._temporary]
 
     @property
     def _event_logs(self) -> Path:
@@ -182,14 +183,15 @@ class JobRun(threading.Thread):
             if arguments[name] != "job-bookmark-disable":
                 self._logs[OUTPUT].write(f"local AWS: runs without {name} {arguments[name]}")
         visible = {name: value for name, value in arguments.items() if not is_glue_option(name)}
-        mirror = S3Mirror(self._client("s3"), self._directory / "s3", self._cache)
-        mirror.pull(uri for value in visible.values() for uri in uris_in(value))
-        environment = self._environment(libraries)
+        uris = [uri for value in visible.values() for uri in uris_in(value)]
+        mirror = S3Mirror(self._client("s3"), self._directory / "s3", self._cache, uris)
+        environment, spark = self._environment(libraries), None
         if command["Name"] == "glueetl":
+            spark = SparkStart(self._directory, java_home(self._context.state_dir), mirror.pull)
             environment |= spark_environment(
                 app_name=self.record["JobName"],
                 python=self._python,
-                java=java_home(self._context.state_dir),
+                java=spark.home,
                 directory=self._directory,
                 temporary=self._temporary[0],
                 event_logs=self._event_logs if event_logs_location(arguments) else None,
@@ -201,14 +203,22 @@ class JobRun(threading.Thread):
             if not self._stop_requested.is_set():
                 self._note_state("RUNNING")
             self._began = datetime.now(UTC)
-        outcome = self._run_script(script, visible, environment)
+        try:
+            outcome = self._run_script(script, visible, environment)
+        finally:
+            if spark is not None:
+                spark.forget()
         self._keep_event_logs(arguments)
         if outcome.ended_by == "stop" or self._stop_requested.is_set():
             return "STOPPED", None
         if outcome.ended_by == "time limit":
             return "TIMEOUT", f"Job run exceeded its timeout of {self.record['Timeout']} minutes."
+        if spark is not None and spark.error is not None:
+            raise spark.error
         if outcome.exit_code != 0:
             return "FAILED", self._failure(outcome)
+        if spark is None or not spark.happened:
+            return "SUCCEEDED", None
         uploaded, removed = mirror.push()
         self._logs[OUTPUT].write(f"wrote {uploaded} objects to S3 and removed {removed}")
         return "SUCCEEDED", None

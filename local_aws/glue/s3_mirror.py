@@ -27,19 +27,18 @@ def uris_in(text: str) -> list[S3Uri]:
 
 
 class S3Mirror:
-    """Local copies of S3 prefixes, and what changed in them since they were taken."""
+    """Local copies of what lies at and below S3 URIs, and what changed in them since they were taken."""
 
-    def __init__(self, client: Any, directory: Path, cache: MirrorCache) -> None:
+    def __init__(self, client: Any, directory: Path, cache: MirrorCache, uris: Iterable[S3Uri]) -> None:
         self._client = client
         self._directory = directory
         self._cache = cache
-        self._prefixes: list[S3Uri] = []
+        self._prefixes = _outermost(uris)
         self._before: dict[str, tuple[int, int]] = {}
 
-    def pull(self, uris: Iterable[S3Uri]) -> None:
-        """Copy the objects at and below the URIs."""
-        for uri in _outermost(uris):
-            self._prefixes.append(uri)
+    def pull(self) -> None:
+        """Copy the objects."""
+        for uri in self._prefixes:
             root = self._bucket_directory(uri.bucket)
             root.mkdir(parents=True, exist_ok=True)
             files = [RemoteFile(file.key, file.key, file.etag) for file in list_folder(self._client, uri)]

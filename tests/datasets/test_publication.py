@@ -12,14 +12,16 @@ from typing import Any
 import boto3
 import pytest
 
-from dataset_job.arguments import WorkflowRun
+from dataset_job.arguments import Request, WorkflowRun
 from dataset_job.catalog import HELD, STAGED, Catalog, DayRecord
 from dataset_job.checks import Checks, Verdict
 from dataset_job.errors import DatasetError
 from dataset_job.manifest import Manifest
+from dataset_job.prepare import PrepareJob
 from dataset_job.publish import PublishJob
 from dataset_job.storage import S3Storage
 from local_aws.server import LocalAwsServer, running
+from tests.datasets.lake import declared
 
 DAYS = [date(2013, 7, day) for day in (3, 4, 5)]
 BUCKET, DATABASE, DATASET = "curated", "mlops_dev", "flights"
@@ -282,6 +284,31 @@ def test_more_days_than_a_call_takes_are_written_in_several(lake: Lake) -> None:
     assert {record.facts["load"] for record in lake.catalog.staged().values()} == {"l2"}
     lake.catalog.release(days[:-1])
     assert list(lake.catalog.staged()) == days[-1:]
+
+
+def test_two_runs_that_look_at_the_same_moment_share_no_day(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Catalog, "is_alive", lambda *_: True)
+    uris = {name: f"s3://{BUCKET}/{name}" for name in ("raw", "curated", "quarantine")}
+    jobs = [
+        PrepareJob(lake.catalog, lake.storage, declared(), {"version": "v1", **uris}, WorkflowRun("dev-flights", run))
+        for run in ("wr_first", "wr_second")
+    ]
+    wanted = {date(2013, 1, day): "inputs" for day in range(1, 29)}
+    gotten: list[dict[date, str]] = []
+    both = threading.Barrier(2)
+
+    def claim(job: PrepareJob) -> None:
+        both.wait()
+        gotten.append(job._claim(wanted, Request())[0])
+
+    threads = [threading.Thread(target=claim, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first, second = gotten
+    assert not first.keys() & second.keys()
+    assert first | second == wanted
 
 
 def test_run_that_nobody_knows_is_not_at_work(lake: Lake) -> None:

@@ -78,6 +78,7 @@ DATASET_OPTIONS: Mapping[str, Any] = {
         "spark_ui": True,
     },
     "trigger": {"batch_size": 10, "window_seconds": 60, "schedule": "cron(0 6 * * ? *)"},
+    "rules": ["RowCount > 1", 'ReferentialIntegrity "route" "airports.name" >= 0'],
     "checks": {"workers": 5, "parallel": 10},
     "quarantine": {"maximum_percent": 0.5},
 }

@@ -137,6 +137,12 @@ def test_a_dataset_in_which_nothing_lands_by_day_is_refused(repository: Reposito
         ('ColumnValues "weekday" in 1, 2]', "has a ']' without its other half"),
         ("IsComplete route", "must name its column in double quotes, as IsComplete"),
         ('IsComplete "ruote"', "'ruote' is no column of the prepared table; did you mean 'route'?"),
+        ('(RowCount > 1) and (IsComplete "ruote")', "'ruote' is no column of the prepared table; did you mean"),
+        ("(RowCount > 1) xor (RowCount > 2)", "must join rules in parentheses by and, or"),
+        (
+            'ReferentialIntegrity "route" "airprots.name" = 1.0',
+            "'airprots' is no reference table of the dataset; did you mean 'airports'?",
+        ),
         ('Uniqueness "route" "fligth_number" = 1.0', "'fligth_number' is no column of the prepared table; did you"),
     ],
 )
@@ -163,6 +169,8 @@ def test_broken_rule_is_named_with_its_line(
         'ColumnValues "late" in [0, 1] where "late is not null"',
         'CustomSql "select count(*) from primary where distance > 0" > 0',
         'Completeness "seats" > 0.4 with threshold > 0.9',
+        '(RowCount > 1) or ((IsComplete "route") and (ColumnValues "route" matches "(EWR|JFK)-.*"))',
+        'ReferentialIntegrity "route" "airports.name" < 1.0',
     ],
 )
 def test_rule_that_glue_takes_passes(repository: Repository, change: Change, rule: str) -> None:

@@ -38,15 +38,17 @@ class Request:
         return (self.first_day or day) <= day <= (self.last_day or day)
 
 
-def parse(argv: Sequence[str], *names: str) -> dict[str, str]:
-    """Read required arguments `--name value`; Glue's own ones are ignored. Raises DatasetError for one that is missing.
+def parse(argv: Sequence[str], *names: str, optional: Sequence[str] = ()) -> dict[str, str]:
+    """Read arguments `--name value`; Glue's own ones are ignored. Raises DatasetError when one is missing.
+
+    Of `optional` ones the value is "" when they are left out.
 
     WORKFLOW_NAME and WORKFLOW_RUN_ID are among the required ones: Glue hands them to the jobs of a workflow.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
     wanted = (*names, "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
-    for name in wanted:
-        parser.add_argument(f"--{name}", default=None)
+    for name in (*wanted, *optional):
+        parser.add_argument(f"--{name}", default="")
     known, _ = parser.parse_known_args(list(argv))
     values = vars(known)
     if not values["WORKFLOW_NAME"] or not values["WORKFLOW_RUN_ID"]:

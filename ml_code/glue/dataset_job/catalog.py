@@ -55,6 +55,11 @@ class Catalog:
         """The days that are claimed, staged or held."""
         return self._days(self.staged_table)
 
+    def claim(self, records: Iterable[DayRecord]) -> set[date]:
+        """Put days into the staged table that aren't there; returns those that are, which somebody else has claimed."""
+        found = self._create(self.staged_table, list(records))
+        return {date.fromisoformat(day) for day in found}
+
     def stage(self, records: Iterable[DayRecord]) -> None:
         """Put days into the staged table, whether they are there or not."""
         self._put(self.staged_table, list(records))
@@ -87,18 +92,26 @@ class Catalog:
         return {record.day: record for record in _records(pages)}
 
     def _put(self, table: str, records: Sequence[DayRecord]) -> None:
+        known = set(self._create(table, records))
+        for some in _batches((record for record in records if record.day.isoformat() in known), BATCH):
+            entries = [
+                {"PartitionValueList": [record.day.isoformat()], "PartitionInput": self._input(table, record)}
+                for record in some
+            ]
+            answer = self._glue.batch_update_partition(DatabaseName=self._database, TableName=table, Entries=entries)
+            self._failed(table, answer, set())
+
+    def _create(self, table: str, records: Sequence[DayRecord]) -> list[str]:
+        """Create partitions; returns the days that were there already and stay as they are."""
+        known = []
         for some in _batches(records, BATCH):
-            inputs = {record.day.isoformat(): self._input(table, record) for record in some}
             answer = self._glue.batch_create_partition(
-                DatabaseName=self._database, TableName=table, PartitionInputList=list(inputs.values())
+                DatabaseName=self._database,
+                TableName=table,
+                PartitionInputList=[self._input(table, record) for record in some],
             )
-            known = self._failed(table, answer, {"AlreadyExistsException"})
-            if known:
-                entries = [{"PartitionValueList": [day], "PartitionInput": inputs[day]} for day in known]
-                answer = self._glue.batch_update_partition(
-                    DatabaseName=self._database, TableName=table, Entries=entries
-                )
-                self._failed(table, answer, set())
+            known += self._failed(table, answer, {"AlreadyExistsException"})
+        return known
 
     def _failed(self, table: str, answer: Mapping[str, Any], expected: set[str]) -> list[str]:
         days = []

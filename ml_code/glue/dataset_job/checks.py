@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -38,7 +38,8 @@ class Verdict:
 class Checks:
     """Evaluates rulesets on day partitions of a table, some days at a time.
 
-    `workers` are the Glue workers of one evaluation, `parallel` the evaluations at the same time.
+    `workers` are the Glue workers of one evaluation, `parallel` the evaluations at the same time. `references` are the
+    tables that rules refer to, by the name that rules use.
     """
 
     glue: Any
@@ -48,6 +49,7 @@ class Checks:
     role: str
     workers: int = 2
     parallel: int = 25
+    references: Mapping[str, str] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
 
     def evaluate(self, days: Sequence[date]) -> Iterator[Verdict]:
@@ -59,6 +61,10 @@ class Checks:
             yield from pool.map(self._evaluate_day, days)
 
     def _evaluate_day(self, day: date) -> Verdict:
+        references = {
+            alias: {"GlueTable": {"DatabaseName": self.database, "TableName": table}}
+            for alias, table in self.references.items()
+        }
         run = self.glue.start_data_quality_ruleset_evaluation_run(
             DataSource={
                 "GlueTable": {
@@ -70,6 +76,7 @@ class Checks:
             Role=self.role,
             NumberOfWorkers=self.workers,
             RulesetNames=list(self.rulesets),
+            **({"AdditionalDataSources": references} if references else {}),
         )["RunId"]
         results = self._wait(day, run)
         return self._verdict(day, results)

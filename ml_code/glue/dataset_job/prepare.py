@@ -84,6 +84,7 @@ class PrepareJob:
         for stray in landing.strays:
             print(f"ignored, since it lies in no folder day=YYYY-MM-DD: {stray.uri}", file=sys.stderr)
         days = days_to_prepare(landing, request, self._catalog, self._run, self._version)
+        days, replaced = self._claim(days, request)
         if not days:
             waiting = {day: landing.missing(day) for day in landing.days() if landing.missing(day)}
             newest = f"; {max(waiting)} waits for {', '.join(waiting[max(waiting)])}" if waiting else ""
@@ -91,21 +92,30 @@ class PrepareJob:
             return []
         size = sum(each.size for name in landing.daily for day in days for each in landing.daily[name].get(day, ()))
         print(f"preparing {_shown(days)} ({size / MEGABYTE:.1f} MB of raw data) as load {self.load}", flush=True)
-        replaced = self._claim(days)
-        self._prepare(landing, days)
-        self._clear(days, replaced)
+        self._clear(self._prepare(landing, days), replaced)
         return list(days)
 
-    def _claim(self, days: Mapping[date, str]) -> list[str]:
-        """Claim the days; returns the folders of the claims that this replaces."""
+    def _claim(self, days: Mapping[date, str], request: Request) -> tuple[dict[date, str], list[str]]:
+        """Claim the days; returns those that this run got, and the folders of the claims that it replaces."""
         before = self._catalog.staged()
         # a run that was killed right after publishing has left its claim on rows that are read now
         in_use = {record.location for record in self._catalog.published().values()}
         facts = {"state": CLAIMED, "load": self.load, "run": self._run.run, "version": self._version}
-        self._catalog.stage(self._record(day, facts | {"inputs": inputs}) for day, inputs in days.items())
-        return [before[day].location for day in days if day in before and before[day].location not in in_use]
+        records = {day: self._record(day, facts | {"inputs": inputs}) for day, inputs in days.items()}
+        # of two runs that look at the same moment, one gets a day
+        met = self._catalog.claim(record for day, record in records.items() if day not in before)
+        others = self._catalog.staged() if met else before
+        lost = {
+            day
+            for day in met | (days.keys() & before.keys())
+            if day in others and _covers(self._catalog, others[day], request, self._run, days[day], self._version)
+        }
+        self._catalog.stage(records[day] for day in days if (day in before or day in met) and day not in lost)
+        replaced = [before[day].location for day in days if day in before and before[day].location not in in_use]
+        return {day: inputs for day, inputs in days.items() if day not in lost}, replaced
 
-    def _prepare(self, landing: Landing, days: Mapping[date, str]) -> None:
+    def _prepare(self, landing: Landing, days: Mapping[date, str]) -> list[date]:
+        """Prepare and stage the days; returns those that no later run has taken over meanwhile."""
         # Spark starts here, so that a run without work ends in a second
         from pyspark.sql import SparkSession
 
@@ -135,12 +145,17 @@ class PrepareJob:
             }
             return found | ({"reason": outcome.held, "held": now()} if outcome.held else {})
 
-        self._catalog.stage(self._record(outcome.day, facts(outcome)) for outcome in outcomes)
-        for outcome in outcomes:
+        claims = self._catalog.staged()
+        mine = [each for each in outcomes if each.day in claims and claims[each.day].facts.get("load") == self.load]
+        if len(mine) < len(outcomes):
+            print(f"{len(outcomes) - len(mine)} days were taken over by a later run, whose files are newer", flush=True)
+        self._catalog.stage(self._record(outcome.day, facts(outcome)) for outcome in mine)
+        for outcome in mine:
             if outcome.held:
                 print(f"{outcome.day} is held back: {outcome.held}", file=sys.stderr)
-        rows, bad = sum(each.rows for each in outcomes), sum(each.quarantined for each in outcomes)
-        print(f"staged {rows:,} rows of {len(outcomes)} days, {bad:,} in quarantine", flush=True)
+        rows, bad = sum(each.rows for each in mine), sum(each.quarantined for each in mine)
+        print(f"staged {rows:,} rows of {len(mine)} days, {bad:,} in quarantine", flush=True)
+        return [outcome.day for outcome in mine]
 
     def _clear(self, days: Iterable[date], replaced: Sequence[str]) -> None:
         """Take away what this run's staged days and quarantined rows replace."""

@@ -134,7 +134,7 @@ def main(argv: Sequence[str]) -> None:
     import boto3
 
     names = ("dataset", "database", "curated_bucket", "rulesets", "check_role", "check_workers", "parallel_checks")
-    values = parse(argv, *names)
+    values = parse(argv, *names, optional=["references"])
     run = WorkflowRun(values["WORKFLOW_NAME"], values["WORKFLOW_RUN_ID"])
     glue, s3 = boto3.client("glue"), boto3.client("s3")
     storage = S3Storage(s3)
@@ -147,6 +147,7 @@ def main(argv: Sequence[str]) -> None:
         values["check_role"],
         int(values["check_workers"]),
         int(values["parallel_checks"]),
+        dict(each.split("=", 1) for each in values["references"].split(",") if each),
     )
     manifest = Manifest(s3, storage, values["curated_bucket"], values["dataset"])
     PublishJob(catalog, storage, checks, manifest, boto3.client("events"), run).go()

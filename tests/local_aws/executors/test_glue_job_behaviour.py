@@ -15,12 +15,16 @@ from local_aws.glue import GlueService
 from local_aws.glue.s3_mirror import uris_in
 
 ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"}
-PREAMBLE = "import json, os, pathlib, sys, time\nlake = pathlib.Path('s3/lake')\n"
+# what lies in S3 is there from the moment on that a script starts Java, as it does for Spark
+PREAMBLE = """import json, os, pathlib, subprocess, sys, time
+subprocess.run([os.environ["JAVA_HOME"] + "/bin/java", "-version"], capture_output=True, check=True)
+lake = pathlib.Path("s3/lake")
+"""
 
 
 @dataclass
 class Etl:
-    """A job of plain Python, and its runs."""
+    """A job whose script works on its mirror without Spark, and its runs."""
 
     server: Any
     glue: Any
@@ -28,7 +32,7 @@ class Etl:
 
     def create(self, script: str, **job: Any) -> None:
         self.server.client("s3").put_object(Bucket="lake", Key="code/script.py", Body=(PREAMBLE + script).encode())
-        command = {"Name": "pythonshell", "ScriptLocation": "s3://lake/code/script.py"}
+        command = {"Name": "glueetl", "ScriptLocation": "s3://lake/code/script.py"}
         self.glue.create_job(**{"Name": "etl", "Role": "etl-role", "Command": command, "Timeout": 30, **job})
 
     def start(self, **arguments: str) -> str:
@@ -108,7 +112,7 @@ def test_script_sees_the_python_path_and_no_other_settings_of_the_user(
     for name, value in {**kept, **foreign}.items():
         monkeypatch.setenv(name, value)
     run = etl.run(f"print(*[name for name in {[*kept, *foreign]!r} if name in os.environ])")
-    assert server.log("/aws-glue/jobs/output", run["Id"]).splitlines()[0] == "PYTHONPATH COLOUR"
+    assert server.log("/aws-glue/jobs/output", run["Id"]).splitlines()[0] == "PYTHONPATH COLOUR PYSPARK_PYTHON"
 
 
 @pytest.mark.parametrize("role", ["etl-role", "arn:aws:iam::123456789012:role/jobs/etl-role"])
@@ -235,7 +239,7 @@ def test_nothing_stays_on_disk_but_the_script_of_a_run_that_failed(server: Any, 
     failed = etl.ended(etl.start(data="s3://lake/data", fail="1"))
     assert failed["ErrorMessage"] == "Command failed with exit code 3"
     files = [path.name for path in root.rglob("*") if path.is_file()]
-    assert files == ["script.py"]
+    assert sorted(files) == ["script.py", "spark-defaults.conf"]
 
 
 def test_extra_files_lie_beside_the_script_and_what_is_ignored_is_logged(server: Any, etl: Etl) -> None:

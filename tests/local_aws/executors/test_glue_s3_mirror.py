@@ -33,8 +33,8 @@ def pull(s3: Any, tmp_path: Path) -> Callable[..., tuple[S3Mirror, Path]]:
 
     def pull_for_a_run(*uris: S3Uri) -> tuple[S3Mirror, Path]:
         runs.append(tmp_path / f"run{len(runs)}")
-        mirror = S3Mirror(s3, runs[-1], cache)
-        mirror.pull(uris or [LAKE])
+        mirror = S3Mirror(s3, runs[-1], cache, uris or [LAKE])
+        mirror.pull()
         return mirror, runs[-1] / "lake"
 
     return pull_for_a_run
