@@ -172,7 +172,7 @@ class DatasetPipeline(Construct):
             publish=self.publish,
             landing=Landing(
                 bucket=self._lake.raw,
-                prefixes=[f"{table}/" for table in dataset.daily_tables],
+                prefixes=[f"{table}/" for table in dataset.tables],
                 batch_size=trigger.batch_size,
                 window_seconds=trigger.window_seconds,
             ),

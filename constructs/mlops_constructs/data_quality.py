@@ -63,7 +63,6 @@ class DataQuality(Construct):
         self._grant(
             role,
             [
-                "glue:CancelDataQualityRulesetEvaluationRun",
                 "glue:GetDataQualityResult",
                 "glue:GetDataQualityRulesetEvaluationRun",
                 "glue:StartDataQualityRulesetEvaluationRun",

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -232,7 +233,7 @@ def test_reference_table_with_too_many_bad_rows_ends_the_run(lake: Lake) -> None
 def test_reference_table_with_a_key_twice_does_not_double_flights(prepared: Lake, lake: Lake) -> None:
     lines = lake.read("planes/planes.csv").splitlines()
     flown = {line.split(",")[11] for line in lake.read(FLIGHTS).splitlines()}
-    again = [line for line in lines if line.split(",")[0] in flown]
+    again = [line for line in lines[1:] if line.split(",")[0] in flown]
     assert again
     lake.write("planes/planes.csv", "\n".join([*lines, *again]) + "\n")
     outcome = lake.prepare([DAY], "two")[DAY]
@@ -289,3 +290,88 @@ def test_dataset_without_a_daily_table_is_refused() -> None:
 def test_declaration_that_cannot_be_read_is_told() -> None:
     with pytest.raises(DatasetError, match="the dataset's declaration can't be read: KeyError: 'columns'"):
         declared(tables={"planes": {}})
+
+
+def test_run_without_a_single_sound_row_holds_its_day_and_keeps_the_rows(lake: Lake) -> None:
+    lines = lake.read(FLIGHTS).splitlines()
+    lake.write(FLIGHTS, "\n".join([lines[0], *(line.replace("2013,7,4,", "2013,7,5,") for line in lines[1:])]) + "\n")
+    outcome = lake.prepare([DAY], "two")[DAY]
+    assert (outcome.rows, outcome.quarantined) == (0, len(lines) - 1)
+    assert outcome.held is not None
+    assert lake.bad().height == len(lines) - 1
+
+
+def test_table_that_transform_does_not_use_is_checked_all_the_same(lake: Lake) -> None:
+    def without_planes(spark: SparkSession, tables: dict[str, Any], days: list[date]) -> Any:
+        return transform(spark, tables | {"planes": tables["planes"].sparkSession.createDataFrame(
+            [("N1", 2000, 100)], "tailnum string, year int, seats int"
+        )}, days)  # fmt: skip
+
+    lines = lake.read("planes/planes.csv").splitlines()
+    lake.write("planes/planes.csv", "\n".join([*lines, "N1,soon"]) + "\n")
+    outcome = lake.prepare([DAY], "two", without_planes)[DAY]
+    assert outcome.reasons == {"planes: the row has too many or too few values": 1}
+
+
+VALUES = {
+    "name": {"type": "string"},
+    "at": {"type": "timestamp"},
+    "on": {"type": "date"},
+    "size": {"type": "double"},
+    "day": {"type": "date", "required": True},
+}
+DECLARED = {
+    "tables": {"values": {"daily": True, "day": "day", "key": ["name"], "columns": VALUES}},
+    "prepared": {"key": ["name"], "columns": {name: VALUES[name] for name in ("name", "at", "on", "size")}},
+    "quarantine": {"maximum_percent": 100},
+}
+SOUND = [
+    ('"He said ""hi"""', 'He said "hi"'),
+    ('"a ""b"", c"', 'a "b", c'),
+    ('"C:\\"', "C:\\"),
+    ("plain", "plain"),
+]
+UNSOUND = {
+    "x1,10:00,2013-07-04,1,2013-07-04": "at isn't a time: 10:00",
+    "x2,2013,2013-07-04,1,2013-07-04": "at isn't a time: 2013",
+    "x3,2013-07-04T10:00:00,2013-07-04,1,2013-07-04": "at isn't a time: 2013-07-04T10:00:00",
+    "x4,2013-07-04T10:00:00Z,4 July,1,2013-07-04": "on isn't a date: 4 July",
+    "x5,2013-07-04T10:00:00Z,2013-07-04,NaN,2013-07-04": "size isn't a number: NaN",
+    "x6,2013-07-04T10:00:00Z,2013-07-04,1e400,2013-07-04": "size isn't a number: 1e400",
+}
+
+
+def test_values_are_read_as_they_are_meant_or_not_at_all(tmp_path: Path, spark: SparkSession) -> None:
+    lake = Lake(tmp_path / "lake", spark, declared(**DECLARED))
+    rest = "2013-07-04T10:00:00Z,2013-07-04,1.5,2013-07-04"
+    lines = ["name,at,on,size,day", *(f"{written},{rest}" for written, _ in SOUND), *UNSOUND]
+    lake.write(f"values/day={DAY}/values.csv", "\n".join(lines) + "\n")
+    # a name may come again on another day
+    lake.write(f"values/day={DAYS[2]}/values.csv", f"{lines[0]}\nplain,{rest[:-1]}5\nplain,{rest[:-1]}5\n")
+    outcomes = lake.prepare(DAYS[1:], "two", lambda _, tables, __: tables["values"])
+    rows = pl.read_parquet(lake.curated / "load=two" / "**/*.parquet")
+    assert sorted(rows["name"]) == sorted([*(meant for _, meant in SOUND), "plain"])
+    told = dict(zip(lake.bad()["row"], lake.bad()["reason"], strict=True))
+    assert UNSOUND.items() <= told.items()
+    assert (outcomes[DAY].rows, outcomes[DAYS[2]].rows) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("flights[1].csv", lambda text: text, "which Spark takes for a pattern: rename it"),
+        ("flights.csv", lambda text: text.replace("\n", ",Year\n", 1), "the header has year twice"),
+    ],
+)
+def test_name_that_spark_would_stumble_over_holds_its_day_alone(
+    lake: Lake, name: str, change: Change, reason: str
+) -> None:
+    lake.write(FLIGHTS.replace("flights.csv", name), change(lake.read(FLIGHTS)))
+    outcomes = lake.prepare(load="two")
+    assert reason in (outcomes[DAY].held or "")
+    assert [outcomes[day].held for day in (DAYS[0], DAYS[2])] == [None, None]
+
+
+def test_hash_in_the_name_of_a_file_is_no_matter(lake: Lake) -> None:
+    (lake.raw / FLIGHTS).rename((lake.raw / FLIGHTS).with_name("flights#1.csv"))
+    assert lake.prepare([DAY], "two")[DAY].held is None

@@ -195,13 +195,16 @@ def test_manifest_that_a_killed_run_left_behind_is_caught_up(lake: Lake) -> None
     lake.stage(DAYS[0])
     lake.publish()
     # published, but the run was killed before it wrote the manifest
-    lake.catalog.publish([lake.stage(DAYS[1], "l2")])
-    lake.catalog.release([DAYS[1]])
-    lake.stage(DAYS[2], "l3")
+    record = lake.stage(DAYS[1], "l2")
+    lake.catalog.publish([record])
+    lake.catalog.release([record])
     lake.publish()
+    assert lake.events[-1]["days"] == [str(DAYS[1])]
     assert {key.partition("/part")[0] for key in lake.files()} == {
-        f"load=l{number + 1}/day={day}" for number, day in enumerate(DAYS)
+        f"load=l{number + 1}/day={day}" for number, day in enumerate(DAYS[:2])
     }
+    lake.publish()
+    assert len(lake.events) == 2
 
 
 def test_manifest_knows_every_day_when_many_publish_at_once(lake: Lake) -> None:
@@ -271,9 +274,64 @@ def test_rule_that_fails_is_told_with_its_ruleset_and_what_was_found() -> None:
     assert verdict.reason == f"2 of 4 rules fail: {told}; {told}"
 
 
-def test_evaluation_that_fails_itself_ends_the_job_with_day_and_reason() -> None:
-    with pytest.raises(DatasetError, match=r"the rules of 2013-07-03 weren't evaluated.* ended FAILED: no partition"):
-        list(checks(Quality("FAILED")).evaluate(DAYS[:1]))
+def test_evaluation_that_fails_itself_is_told_with_its_day() -> None:
+    (verdict,) = checks(Quality("FAILED")).evaluate(DAYS[:1])
+    assert verdict.error is not None
+    assert verdict.error.startswith(
+        "the rules of 2013-07-03 weren't evaluated: the run day = '2013-07-03' ended FAILED: no"
+    )
+
+
+@pytest.mark.parametrize(("results", "rules"), [(0, 2), (1, 2), (2, 0)])
+def test_evaluation_without_all_results_is_no_pass(results: int, rules: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    glue = Quality()
+    answer, result = glue.get_data_quality_ruleset_evaluation_run, glue.get_data_quality_result
+    monkeypatch.setattr(glue, "get_data_quality_ruleset_evaluation_run", lambda **run: _first(answer(**run), results))
+    found = {"RuleResults": result(ResultId="x")["RuleResults"][:rules]}
+    monkeypatch.setattr(glue, "get_data_quality_result", lambda **_: found)
+    (verdict,) = checks(glue).evaluate(DAYS[:1])
+    assert verdict.error is not None
+
+
+def _first(answer: dict[str, Any], count: int) -> dict[str, Any]:
+    return answer | {"ResultIds": answer["ResultIds"][:count]}
+
+
+def test_day_that_could_not_be_checked_stays_staged_and_the_others_are_published(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in DAYS:
+        lake.stage(day)
+
+    def evaluate(_: Judge, days: Sequence[date]) -> Iterator[Verdict]:
+        for day in days:
+            yield Verdict(day, 3, 3, (), (), error="throttled" if day == DAYS[0] else None)
+
+    monkeypatch.setattr(Judge, "evaluate", evaluate)
+    with pytest.raises(DatasetError, match="not checked, 1 day: throttled"):
+        lake.publish()
+    assert list(lake.catalog.published()) == DAYS[1:]
+    assert lake.catalog.staged()[DAYS[0]].facts["state"] == STAGED
+
+
+def test_claim_of_a_later_run_survives_the_publication_of_an_earlier_one(lake: Lake) -> None:
+    """The later run claims the day after the earlier one has made sure that it is still its own."""
+    record = lake.stage(DAYS[0])
+    lake.stage(DAYS[0], "l2", run="wr_later")
+    lake.catalog.publish([record])
+    lake.catalog.release([record])
+    assert lake.catalog.staged()[DAYS[0]].facts["load"] == "l2"
+
+
+def test_rows_that_were_published_meanwhile_are_not_marked_as_replaced(lake: Lake) -> None:
+    record = lake.stage(DAYS[0])
+    uris = {name: f"s3://{BUCKET}/{name}" for name in ("raw", "curated", "quarantine")}
+    job = PrepareJob(lake.catalog, lake.storage, declared(), {"version": "v1", **uris}, RUN)
+    _, replaced = job._claim({DAYS[0]: "newer"}, Request())
+    assert replaced == [record.location]
+    lake.catalog.publish([record])
+    job._clear(DAYS[:1], replaced)
+    assert not lake.superseded("l1", DAYS[0])
 
 
 def test_more_days_than_a_call_takes_are_written_in_several(lake: Lake) -> None:
@@ -282,7 +340,7 @@ def test_more_days_than_a_call_takes_are_written_in_several(lake: Lake) -> None:
     lake.catalog.stage(records)
     lake.catalog.stage([DayRecord(each.day, each.location, {"load": "l2"}) for each in records])
     assert {record.facts["load"] for record in lake.catalog.staged().values()} == {"l2"}
-    lake.catalog.release(days[:-1])
+    lake.catalog.release(DayRecord(day, "", {"load": "l2"}) for day in days[:-1])
     assert list(lake.catalog.staged()) == days[-1:]
 
 

@@ -152,10 +152,12 @@ def test_nobody_changes_a_table_itself(allowed: Allowed) -> None:
             assert not allowed(role, action, table("flights"))
 
 
-def test_publishing_marks_what_is_superseded_and_writes_the_manifest(allowed: Allowed) -> None:
-    assert allowed(PUBLISH, "s3:PutObjectTagging", f"{CURATED}/{PART}")
+def test_both_jobs_mark_what_they_replace_and_one_writes_the_manifest(allowed: Allowed) -> None:
+    for role in (PREPARE, PUBLISH):
+        # a copy onto itself with a tag
+        for action in ("s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"):
+            assert allowed(role, action, f"{CURATED}/{PART}")
     assert allowed(PUBLISH, "s3:PutObject", f"{CURATED}/flights/manifest.json")
-    assert not allowed(PREPARE, "s3:PutObjectTagging", f"{CURATED}/{PART}")
     for key in (PART, BAD):
         assert not allowed(PUBLISH, "s3:GetObject", f"{QUARANTINE}/{key}")
 

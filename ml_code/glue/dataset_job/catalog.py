@@ -68,8 +68,11 @@ class Catalog:
         """Put days into the curated table: whoever reads it sees the old or the new rows of a day, never a part."""
         self._put(self.published_table, list(records))
 
-    def release(self, days: Iterable[date]) -> None:
-        """Take days out of the staged table."""
+    def release(self, records: Iterable[DayRecord]) -> None:
+        """Take days out of the staged table, but for those that another load has claimed meanwhile."""
+        now_there = self.staged()
+        loads = {day: record.facts.get("load") for day, record in now_there.items()}
+        days = [each.day for each in records if loads.get(each.day) == each.facts.get("load")]
         for some in _batches(days, DELETED_AT_ONCE):
             values = [{"Values": [day.isoformat()]} for day in some]
             self._glue.batch_delete_partition(

@@ -11,19 +11,24 @@ from typing import Any
 
 from dataset_job.errors import DatasetError
 
+TIMEOUT_MINUTES = 60
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say of a day: how many hold, how many there are, and each that doesn't with what was found."""
+    """What the rules say of a day: how many hold, how many there are, and each that doesn't with what was found.
+
+    `error` is the reason why the rules weren't evaluated.
+    """
 
     day: date
     passed: int
     total: int
     failures: tuple[str, ...]
     results: tuple[str, ...]
+    error: str | None = None
 
     @property
     def reason(self) -> str | None:
@@ -53,7 +58,7 @@ class Checks:
     sleep: Callable[[float], None] = time.sleep
 
     def evaluate(self, days: Sequence[date]) -> Iterator[Verdict]:
-        """One verdict for each day, in order. Raises DatasetError when an evaluation itself fails."""
+        """One verdict for each day, in order."""
         if not self.rulesets:
             yield from (Verdict(day, 0, 0, (), ()) for day in days)
             return
@@ -61,6 +66,13 @@ class Checks:
             yield from pool.map(self._evaluate_day, days)
 
     def _evaluate_day(self, day: date) -> Verdict:
+        try:
+            return self._judge(day)
+        except Exception as error:
+            # of one day: the others aren't checked for nothing
+            return Verdict(day, 0, 0, (), (), error=f"the rules of {day} weren't evaluated: {error}")
+
+    def _judge(self, day: date) -> Verdict:
         references = {
             alias: {"GlueTable": {"DatabaseName": self.database, "TableName": table}}
             for alias, table in self.references.items()
@@ -76,12 +88,12 @@ class Checks:
             Role=self.role,
             NumberOfWorkers=self.workers,
             RulesetNames=list(self.rulesets),
+            Timeout=TIMEOUT_MINUTES,
             **({"AdditionalDataSources": references} if references else {}),
         )["RunId"]
-        results = self._wait(day, run)
-        return self._verdict(day, results)
+        return self._verdict(day, self._wait(run))
 
-    def _wait(self, day: date, run: str) -> list[str]:
+    def _wait(self, run: str) -> list[str]:
         pause = FIRST_WAIT_SECONDS
         while True:
             found = self.glue.get_data_quality_ruleset_evaluation_run(RunId=run)
@@ -90,17 +102,18 @@ class Checks:
             self.sleep(pause)
             pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
         if found["Status"] != "SUCCEEDED":
-            raise DatasetError(
-                f"the rules of {day} weren't evaluated, the run {run} ended {found['Status']}: "
-                f"{found.get('ErrorString', 'no reason given')}"
-            )
+            raise DatasetError(f"the run {run} ended {found['Status']}: {found.get('ErrorString', 'no reason given')}")
         return list(found["ResultIds"])
 
     def _verdict(self, day: date, results: Sequence[str]) -> Verdict:
         total, failures = 0, []
+        if len(results) != len(self.rulesets):
+            raise DatasetError(f"{len(results)} results came for {len(self.rulesets)} rulesets")
         for result in results:
             found = self.glue.get_data_quality_result(ResultId=result)
-            for rule in found.get("RuleResults", []):
+            if not found.get("RuleResults"):
+                raise DatasetError(f"the result {result} has no rules")
+            for rule in found["RuleResults"]:
                 total += 1
                 if rule["Result"] != "PASS":
                     failures.append(_told(rule, found.get("RulesetName", "")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataset_job.storage import Storage, StoredObject, in_parallel
 
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 16 * 1024
+_PATTERN = re.compile(r"[*?\[\]{}\\]")
 BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -47,6 +49,8 @@ def inspect(storage: Storage, table: RawTable, objects: Iterable[StoredObject]) 
 
 
 def _inspect(storage: Storage, table: RawTable, file: StoredObject) -> CsvFile | FileProblem:
+    if _PATTERN.search(file.uri):
+        return FileProblem(file.uri, "the name has one of * ? [ ] { } \\, which Spark takes for a pattern: rename it")
     if not file.size:
         return FileProblem(file.uri, "the file is empty, it doesn't even have a header")
     head = storage.read(file.uri, 0, min(HEAD_BYTES, file.size))
@@ -62,7 +66,8 @@ def _inspect(storage: Storage, table: RawTable, file: StoredObject) -> CsvFile |
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         return FileProblem(file.uri, f"the header misses {shown}; it has {', '.join(header)[:200] or 'no column'}")
-    doubled = [name for name, count in Counter(header).items() if count > 1]
+    # Spark doesn't tell names apart by their case
+    doubled = [name for name, count in Counter(name.lower() for name in header).items() if count > 1]
     if doubled:
         return FileProblem(file.uri, f"the header has {', '.join(doubled)} twice")
     if _is_cut_off(storage, file, len(header)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -18,6 +19,15 @@ from dataset_job.storage import Storage, in_parallel
 
 ATTEMPTS = 20
 VERSION_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Change:
+    """The URI of a version, the days in which it differs from the one before, and the files that it replaces."""
+
+    uri: str
+    days: list[date]
+    replaced: list[str]
 
 
 class Manifest:
@@ -30,8 +40,8 @@ class Manifest:
         self._prefix = f"s3://{bucket}/{dataset}/"
         self._dataset = dataset
 
-    def write(self, catalog: Catalog) -> str:
-        """Bring the manifest to what the catalog says; returns the URI of this version.
+    def write(self, catalog: Catalog) -> Change | None:
+        """Bring the manifest to what the catalog says; returns what that changed, None when it was right.
 
         Others may do the same at this moment: whoever finds that the manifest has changed since looks at the catalog
         again, so that the last one written knows every day.
@@ -39,12 +49,19 @@ class Manifest:
         for _ in range(ATTEMPTS):
             before, tag = self._read()
             keys = self._keys(catalog.published(), before)
+            if keys == before:
+                return None
             body = json.dumps([{"prefix": self._prefix}, *keys], indent=0).encode()
             version = f"{self._dataset}/manifests/{hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]}.json"
             self._s3.put_object(Bucket=self._bucket, Key=version, Body=body, ContentType="application/json")
             if self._replace(body, tag):
-                return f"s3://{self._bucket}/{version}"
+                return self._change(f"s3://{self._bucket}/{version}", before, keys)
         raise DatasetError(f"{self._prefix}manifest.json was changed by others {ATTEMPTS} times while it was written")
+
+    def _change(self, uri: str, before: list[str], after: list[str]) -> Change:
+        gone, new = set(before) - set(after), set(after) - set(before)
+        days = {date.fromisoformat(key.rpartition("day=")[2][:10]) for key in gone | new}
+        return Change(uri, sorted(days), [f"{self._prefix}{key}" for key in sorted(gone)])
 
     def _read(self) -> tuple[list[str], str | None]:
         try:

@@ -5,6 +5,7 @@ It knows Spark and a store, no catalog: the same call runs in a Glue job, a note
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ DAY = "day"
 FILE_BYTES = 256 * 1024 * 1024
 """Raw bytes of a day that go into one Parquet file."""
 SHOWN_REASONS = 10
+COUNT_SECONDS = 5.0
 
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -137,15 +139,16 @@ class Preparation:
         files_a_day = self._files_a_day(landing, days)
         self._write(self.transform(self.spark, frames, days), files_a_day)
         rows, doubled = self._written()
+        suspects = _suspects(counters)
         seen = {day: rows.get(day, 0) for day in days}
-        suspect = [name for name, counter in counters.items() if _count(counter)]
+        suspect = [name for name in read if name in suspects]
         if doubled:
             suspect = [name for name in read if name in suspect or self.dataset.tables[name].key]
         if not suspect:
             return [Outcome(day, rows=count) for day, count in seen.items()]
         outcomes = self._quarantine(days, seen, {name: read[name] for name in suspect})
         if doubled:
-            outcomes = self._without_duplicates(doubled, frames, files_a_day, outcomes)
+            outcomes = self._without_duplicates(doubled, read, files_a_day, outcomes)
         return outcomes
 
     def _files_a_day(self, landing: Landing, days: Sequence[date]) -> int:
@@ -176,7 +179,10 @@ class Preparation:
     def _written(self) -> tuple[dict[date, int], list[date]]:
         """The rows of each day as they lie there now, and the days in which a key comes twice."""
         key = self.dataset.key
-        rows = self.spark.read.parquet(f"{self.curated}/load={self.load}").select(DAY, *key)
+        schema = ", ".join(f"`{column.name}` {column.type}" for column in self.dataset.columns)
+        # with a schema, a run without a single sound row reads as what it is: no rows
+        written = self.spark.read.schema(f"{schema}, {DAY} DATE").parquet(f"{self.curated}/load={self.load}")
+        rows = written.select(DAY, *key)
         counts = rows.groupBy(DAY, *key).count() if key else rows.groupBy(DAY).count()
         found = counts.groupBy(DAY).agg(F.sum("count").alias("rows"), F.max("count").alias("most")).collect()
         return {row.day: row.rows for row in found}, [row.day for row in found if key and row.most > 1]
@@ -231,13 +237,13 @@ class Preparation:
     def _without_duplicates(
         self,
         doubled: Sequence[date],
-        frames: Mapping[str, DataFrame],
+        read: Mapping[str, list[CsvFile]],
         files_a_day: int,
         outcomes: Sequence[Outcome],
     ) -> list[Outcome]:
         """Write the days in which a key came twice once more, without the rows that are in quarantine for it."""
         tables = self.dataset.tables
-        unique = {name: reading.without_duplicates(frame, tables[name].key) for name, frame in frames.items()}
+        unique = {name: reading.read_unique(self.spark, tables[name], files) for name, files in read.items()}
         self._write(self.transform(self.spark, unique, doubled), files_a_day)
         rows, still = self._written()
         return [
@@ -251,8 +257,18 @@ class Preparation:
         ]
 
 
-def _count(observation: Observation) -> int:
-    try:
-        return int(observation.get["bad"])
-    except Exception as error:
-        raise DatasetError(f"the rows that were read weren't counted: {error}") from error
+def _suspects(counters: Mapping[str, Observation]) -> set[str]:
+    """The tables that have bad rows, or may have: `transform` doesn't use them, or Spark found that it needn't.
+
+    Counts arrive a moment after the job that made them. Python's `Observation.get` waits for ever for one that doesn't.
+    """
+    futures: dict[str, Any] = {name: _java(counter).future() for name, counter in counters.items()}
+    deadline = time.monotonic() + COUNT_SECONDS
+    while time.monotonic() < deadline and not all(future.isCompleted() for future in futures.values()):
+        time.sleep(COUNT_SECONDS / 100)
+    rows = {name: future.value().get().get() for name, future in futures.items() if future.isCompleted()}
+    return {name for name in futures if name not in rows or not rows[name].length() or rows[name].getLong(0)}
+
+
+def _java(observation: Observation) -> Any:
+    return observation._jo

@@ -98,8 +98,6 @@ class PrepareJob:
     def _claim(self, days: Mapping[date, str], request: Request) -> tuple[dict[date, str], list[str]]:
         """Claim the days; returns those that this run got, and the folders of the claims that it replaces."""
         before = self._catalog.staged()
-        # a run that was killed right after publishing has left its claim on rows that are read now
-        in_use = {record.location for record in self._catalog.published().values()}
         facts = {"state": CLAIMED, "load": self.load, "run": self._run.run, "version": self._version}
         records = {day: self._record(day, facts | {"inputs": inputs}) for day, inputs in days.items()}
         # of two runs that look at the same moment, one gets a day
@@ -111,8 +109,8 @@ class PrepareJob:
             if day in others and _covers(self._catalog, others[day], request, self._run, days[day], self._version)
         }
         self._catalog.stage(records[day] for day in days if (day in before or day in met) and day not in lost)
-        replaced = [before[day].location for day in days if day in before and before[day].location not in in_use]
-        return {day: inputs for day, inputs in days.items() if day not in lost}, replaced
+        won = {day: inputs for day, inputs in days.items() if day not in lost}
+        return won, [before[day].location for day in won if day in before]
 
     def _prepare(self, landing: Landing, days: Mapping[date, str]) -> list[date]:
         """Prepare and stage the days; returns those that no later run has taken over meanwhile."""
@@ -159,7 +157,10 @@ class PrepareJob:
 
     def _clear(self, days: Iterable[date], replaced: Sequence[str]) -> None:
         """Take away what this run's staged days and quarantined rows replace."""
-        self._storage.supersede(each.uri for folder in replaced for each in self._storage.list(folder))
+        # a claim may be left on rows that have been published since
+        in_use = {record.location for record in self._catalog.published().values()}
+        free = [folder for folder in replaced if folder not in in_use]
+        self._storage.supersede(each.uri for folder in free for each in self._storage.list(folder))
         mine = f"/load={self.load}/"
         old = [
             each.uri

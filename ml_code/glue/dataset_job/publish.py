@@ -20,6 +20,8 @@ EVENT_SOURCE = "mlops.data"
 PUBLISHED, HELD_BACK = "Dataset Published", "Dataset Held"
 KEPT_FACTS = ("load", "run", "inputs", "version", "recordCount", "quarantined", "reasons", "notes")
 SHOWN_DAYS = 5
+PORTION_DAYS = 31
+"""Checked days that become visible together, so that a job that is stopped has not checked for nothing."""
 
 
 class PublishJob:
@@ -41,57 +43,63 @@ class PublishJob:
         held = {day: each.facts["reason"] for day, each in mine.items() if each.facts.get("state") == HELD}
         staged = [day for day in sorted(mine) if mine[day].facts.get("state") == STAGED]
         passed: list[DayRecord] = []
+        errors = []
         for verdict in self._checks.evaluate(staged):
             record = _with_verdict(mine[verdict.day], verdict)
-            if verdict.reason is None:
+            if verdict.error:
+                errors.append(verdict.error)  # it stays staged, and the next run prepares it again
+            elif verdict.reason is None:
                 passed.append(record)
-            else:
+            elif self._hold(record, verdict.reason):
                 held[verdict.day] = verdict.reason
-                self._hold(record, verdict.reason)
+            if len(passed) == PORTION_DAYS:
+                self._publish(passed)
+                passed = []
         if passed:
             self._publish(passed)
+        self._announce()
         if not mine:
             print("nothing was staged by this run", flush=True)
         if held:
             self._tell(HELD_BACK, {"days": [{"day": str(day), "reason": held[day]} for day in sorted(held)]})
-            raise DatasetError(_held_back(held))
+        problems = [_held_back(held)] if held else []
+        problems += [f"not checked, {_days(len(errors))}: {errors[0]}"] if errors else []
+        if problems:
+            raise DatasetError(" || ".join(problems))
 
-    def _hold(self, record: DayRecord, reason: str) -> None:
-        if self._still_mine([record]):
+    def _hold(self, record: DayRecord, reason: str) -> bool:
+        """Hold a day back, unless a later run has taken it over: then its rules decide."""
+        mine = bool(self._still_mine([record]))
+        if mine:
             facts = {**record.facts, "state": HELD, "reason": reason, "held": now()}
             self._catalog.stage([replace(record, facts=facts)])
+        return mine
 
     def _publish(self, passed: Sequence[DayRecord]) -> None:
         records = self._still_mine(passed)
         lost = len(passed) - len(records)
         if lost:
-            print(f"{lost} days were taken over by a later run, whose files are newer", flush=True)
-        if not records:
-            return
-        before = self._catalog.published()
+            print(f"{_days(lost)} taken over by a later run, whose files are newer", flush=True)
         self._catalog.publish(_published(record) for record in records)
-        days = [record.day for record in records]
-        self._catalog.release(days)
-        manifest = self._manifest.write(self._catalog)
-        replaced = [before[record.day].location for record in records if record.day in before]
-        self._storage.supersede(
-            each.uri
-            for folder in replaced
-            if folder not in {record.location for record in records}
-            for each in self._storage.list(folder)
-        )
+        self._catalog.release(records)
+
+    def _announce(self) -> None:
+        """Bring the manifest to what the catalog says, and announce the days that this changes.
+
+        Those are the days of this run, and those that a killed run has published but not announced.
+        """
+        change = self._manifest.write(self._catalog)
+        if change is None:
+            return
+        self._storage.supersede(change.replaced)
+        published = self._catalog.published()
+        records = [published[day] for day in change.days if day in published]
         rows, quarantined = (sum(int(each.facts[fact]) for each in records) for fact in ("recordCount", "quarantined"))
-        self._tell(
-            PUBLISHED,
-            {
-                "days": [str(day) for day in days],
-                "rows": rows,
-                "quarantined": quarantined,
-                "manifest": manifest,
-                "version": records[0].facts["version"],
-            },
-        )
-        print(f"published {rows:,} rows of {len(days)} days, {min(days)} to {max(days)}: {manifest}", flush=True)
+        detail = {"rows": rows, "quarantined": quarantined, "manifest": change.uri}
+        versions = sorted({each.facts["version"] for each in records})
+        self._tell(PUBLISHED, {"days": [str(day) for day in change.days], "version": ",".join(versions), **detail})
+        first, last = min(change.days), max(change.days)
+        print(f"published {rows:,} rows of {_days(len(change.days))}, {first} to {last}: {change.uri}", flush=True)
 
     def _still_mine(self, records: Sequence[DayRecord]) -> list[DayRecord]:
         """Those that no later run has taken over since: its files are newer."""
@@ -126,7 +134,11 @@ def _held_back(held: Mapping[date, str]) -> str:
     days = sorted(held)
     shown = " | ".join(f"{day}: {held[day]}" for day in days[:SHOWN_DAYS])
     more = f" | and {len(days) - SHOWN_DAYS} more days" if len(days) > SHOWN_DAYS else ""
-    return f"held back, {len(days)} day{'s' if len(days) > 1 else ''}: {shown}{more}"
+    return f"held back, {_days(len(days))}: {shown}{more}"
+
+
+def _days(count: int) -> str:
+    return f"{count} day" if count == 1 else f"{count} days"
 
 
 def main(argv: Sequence[str]) -> None:

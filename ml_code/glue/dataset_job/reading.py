@@ -28,45 +28,60 @@ LINE = "_line"
 FILE = "_file"
 FOLDER_DAY = "_folder_day"
 NOT_UTF_8 = "\N{REPLACEMENT CHARACTER}"  # what Spark reads bytes as that aren't text
-OPTIONS = {"nullValue": "NA", "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+OPTIONS = {
+    "nullValue": "NA",
+    "mode": "PERMISSIVE",
+    "columnNameOfCorruptRecord": CORRUPT,
+    "escape": '"',  # a quote within quotes is doubled
+    # without formats Spark takes "10:00" for ten o'clock of the day on which the job runs
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss[.SSS]XXX",
+    "dateFormat": "yyyy-MM-dd",
+}
 
 
 def read(spark: SparkSession, table: RawTable, files: Sequence[CsvFile], bad: Observation) -> DataFrame:
     """The sound rows of a table's files, with the table's columns in their order. Counts the others in `bad`."""
-    groups = _by_header(files)
+    counted = _judged(spark, table, files).observe(bad, F.count_if("_bad").alias("bad"))
+    return counted.where(~F.col("_bad")).select(*_names(table))
+
+
+def read_unique(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> DataFrame:
+    """The sound rows, one of several equal ones, and none of those that say different things under one key.
+
+    A key belongs to one row of a day in a daily table.
+    """
+    rows = _judged(spark, table, files).where(~F.col("_bad")).drop("_bad")
+    if table.key:
+        alike = Window.partitionBy(FOLDER_DAY, *table.key)
+        rows = rows.dropDuplicates().withColumn("_alike", F.count("*").over(alike)).where("_alike = 1")
+    return rows.select(*_names(table))
+
+
+def _judged(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> DataFrame:
+    """All rows, with the day of their folder ("" in a table that isn't cut by day), and whether they are bad."""
     frames = [
         _with_day(spark, _parse(spark, table, header, uris), table, F.col("_metadata.file_path")).select(
-            *_names(table), _is_bad(table).alias("_bad")
+            *_names(table), FOLDER_DAY, _is_bad(table).alias("_bad")
         )
-        for header, uris in groups
+        for header, uris in _by_header(files)
     ]
-    rows = _union(frames)
-    counted = rows.observe(bad, F.count_if("_bad").alias("bad"))
-    return counted.where(~F.col("_bad")).drop("_bad")
-
-
-def without_duplicates(rows: DataFrame, key: Sequence[str]) -> DataFrame:
-    """One of several equal rows, and none of those that say different things under one key."""
-    if not key:
-        return rows
-    alike = Window.partitionBy(*key)
-    return rows.dropDuplicates().withColumn("_alike", F.count("*").over(alike)).where("_alike = 1").drop("_alike")
+    return _union(frames)
 
 
 def bad_rows(spark: SparkSession, table: RawTable, files: Sequence[CsvFile]) -> DataFrame:
-    """The rows that `read` and `without_duplicates` leave out.
+    """The rows that `read` and `read_unique` leave out.
 
     Columns: `source_table`, `file`, `reason` and `row` (the line as it came), all text, `day` (date, of the folder;
-    null in a table that isn't cut by day), and `landed`, the number of rows of that day (or
-    file) in all.
+    null in a table that isn't cut by day), and `landed`, the number of rows of that day (or of
+    that table) in all.
     """
-    frames = [_lines(spark, table, header, uris) for header, uris in _by_header(files)]
-    lines = _union(frames)
+    lines = _union([_lines(spark, table, header, uris) for header, uris in _by_header(files)])
     reasons = _duplicates(_with_reasons(lines, table), table)
+    landed = lines.groupBy(FOLDER_DAY).agg(F.count("*").alias("landed"))
     day = F.to_date(FOLDER_DAY) if table.daily else F.lit(None).cast("date")
     return (
-        reasons.withColumn("landed", F.count("*").over(Window.partitionBy(FOLDER_DAY if table.daily else FILE)))
-        .where("_reason IS NOT NULL")
+        reasons.where("_reason IS NOT NULL")
+        .join(F.broadcast(landed), FOLDER_DAY)
         .select(
             F.lit(table.name).alias("source_table"),
             F.col(FILE).alias("file"),
@@ -93,7 +108,7 @@ def _schema(table: RawTable, header: Sequence[str]) -> str:
 
 def _with_day(spark: SparkSession, rows: DataFrame, table: RawTable, file: SparkColumn) -> DataFrame:
     if not table.daily:
-        return rows
+        return rows.withColumn(FOLDER_DAY, F.lit(""))
     folder = F.substring_index(F.substring_index(file, "/day=", -1), "/", 1)
     with _lenient(spark):
         # a row whose day isn't one is bad, not the end of the run
@@ -121,9 +136,15 @@ def _is_bad(table: RawTable) -> SparkColumn:
             bad = bad | F.col(column.name).isNull()
         if _is_text(column):
             bad = bad | F.coalesce(F.col(column.name).contains(NOT_UTF_8), F.lit(False))
+        if column.type in ("float", "double"):
+            bad = bad | _is_not_finite(column)
     if table.daily:
         bad = bad | ~F.col("_row_day").eqNullSafe(F.col(FOLDER_DAY))
     return bad
+
+
+def _is_not_finite(column: Column) -> SparkColumn:
+    return F.coalesce(F.isnan(column.name) | (F.abs(column.name) == float("inf")), F.lit(False))
 
 
 def _lines(spark: SparkSession, table: RawTable, header: Sequence[str], uris: Sequence[str]) -> DataFrame:
@@ -143,7 +164,8 @@ def _lines(spark: SparkSession, table: RawTable, header: Sequence[str], uris: Se
         written.alias("_strings"),
         CORRUPT,
         *_names(table),
-        *((FOLDER_DAY, "_row_day") if table.daily else (F.lit("").alias(FOLDER_DAY),)),
+        FOLDER_DAY,
+        *(["_row_day"] if table.daily else []),
     )
 
 
@@ -157,6 +179,8 @@ def _with_reasons(lines: DataFrame, table: RawTable) -> DataFrame:
         written = F.col(f"_strings.{column.name}")
         unread = F.col(CORRUPT).isNotNull() & F.col(column.name).isNull() & written.isNotNull()
         if not _is_text(column):
+            if column.type in ("float", "double"):
+                unread = unread | _is_not_finite(column)
             cases.append((unread, F.format_string(f"{column.name} isn't {_article(column.type)}: %s", written)))
     cases.append((F.col(CORRUPT).isNotNull(), F.lit("the row can't be read")))
     cases += [
@@ -181,7 +205,7 @@ def _duplicates(lines: DataFrame, table: RawTable) -> DataFrame:
     key = [F.when(sound, F.col(name)) for name in table.key]
     # bad rows have no key; each stands alone
     alone = F.when(~sound, F.struct(FILE, LINE, F.monotonically_increasing_id()))
-    group = Window.partitionBy(*key, alone)
+    group = Window.partitionBy(FOLDER_DAY, *key, alone)
     written = F.concat_ws(", ", *(F.col(name).cast("string") for name in table.key))
     counted = lines.withColumns(
         {
