@@ -92,15 +92,15 @@ def test_jobs_are_told_what_is_declared_and_nothing_about_machines(repository: R
         (r"^owner: .*\n", "", r"owner is missing; add it"),
         (r"^name: flights", "name: flight", r"name must be the folder's, 'flights', got 'flight'"),
         (r"^rules:\n(  - .*\n)+", "rules: []\n", r"rules must have at least 1 entries, got an empty list"),
-        (r"^quarantine:", "first_day: 2013-01-01\nquarantine:", r"first_day must be text, got 2013-01-01; put it in"),
+        (r"^first_day: .*", "first_day: 2013-01-01", r"first_day must be text, got 2013-01-01; put it in"),
         (
-            r"^quarantine:",
-            "trigger: {batch_size: 101, window_seconds: 0}\nquarantine:",
+            r"^trigger:\n.*\n",
+            "trigger: {batch_size: 101, window_seconds: 0}\n",
             r"trigger\.batch_size must be at most 100, got 101",
         ),
         (
-            r"^quarantine:",
-            "trigger: {schedule: daily}\nquarantine:",
+            r"^trigger:\n.*\n",
+            "trigger: {schedule: daily}\n",
             r"trigger\.schedule must be as cron\(0 6 .*, got 'daily'",
         ),
         (

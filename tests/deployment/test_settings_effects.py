@@ -57,7 +57,7 @@ CHANGES: Mapping[str, Any] = {
     "model.serving.capture_percent": 0,
     "dataset.description": "Something else",
     "dataset.owner": "other@example.com",
-    "dataset.first_day": "2013-01-01",
+    "dataset.first_day": "2012-01-01",
     "dataset.tables.flights.description": "Something else",
     "dataset.tables.planes.daily": True,
     "dataset.tables.flights.day": "to_date(time_hour)",

@@ -94,7 +94,6 @@ def test_who_starts_runs_reads_results_and_hands_their_role_to_glue_alone(
     quality.grant_evaluate(role)
     found = role_of(statements, stack, role)
     assert set(found) == {
-        "glue:CancelDataQualityRulesetEvaluationRun",
         "glue:GetDataQualityResult",
         "glue:GetDataQualityRulesetEvaluationRun",
         "glue:StartDataQualityRulesetEvaluationRun",
