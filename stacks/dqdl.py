@@ -58,6 +58,8 @@ def check_rule(rule: str, columns: Collection[str], references: Collection[str] 
     kind, _, rest = rule.partition(" ")
     if kind not in RULE_TYPES:
         return f"{rule!r} must start with a type of rule, as RowCount{nearest(kind, RULE_TYPES)}"
+    if re.search(r"([<>=]|\b(between|in|and|matches|threshold|not))$", rule.rstrip()):
+        return f"{rule!r} ends before its value"
     if kind in _WITHOUT_COLUMNS:
         return None
     named = _LEADING_NAMES.match(rest)

@@ -122,7 +122,10 @@ def run(
     bad = f", {quarantined:,} rows in quarantine" if quarantined else ""
     typer.echo(f"{started}: {len(progress.published):,} days published, {rows:,} rows{bad}")
     if not progress.published and progress.run.succeeded:
-        typer.echo("every day that has landed whole was published or held as it is already")
+        typer.echo(
+            "nothing to do: every day that has landed whole is published, or held with the same files and rules "
+            "(--redo all tries it again)"
+        )
     _tell_held({day: record["reason"] for day, record in progress.held.items()})
     if not progress.run.succeeded:
         if progress.claimed or progress.staged or not progress.held:

@@ -52,7 +52,7 @@ def test_run_tells_what_it_published() -> None:
 
 def test_run_that_finds_nothing_to_do_says_so() -> None:
     mlops("run")
-    assert "every day that has landed whole was published or held as it is already" in mlops("run").stdout
+    assert "nothing to do: every day that has landed whole is published" in mlops("run").stdout
 
 
 def test_run_that_holds_a_day_back_ends_with_code_1_and_the_reason(account: Account) -> None:

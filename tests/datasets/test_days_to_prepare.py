@@ -11,7 +11,7 @@ from dataset_job.arguments import Request, WorkflowRun, parse, request_of
 from dataset_job.catalog import DayRecord
 from dataset_job.errors import DatasetError
 from dataset_job.landing import Landing, look
-from dataset_job.prepare import days_to_prepare
+from dataset_job.prepare import days_to_prepare, left_over
 from dataset_job.storage import FileStorage
 from tests.datasets.lake import declared
 
@@ -125,6 +125,14 @@ def test_correction_that_is_held_does_not_touch_what_is_published(landed: Landin
 def test_claim_that_was_left_on_a_published_day_is_no_reason_to_prepare_it(landed: Landing, records: Records) -> None:
     records.claims[DAYS[0]] = record(landed, DAYS[0], state="staged")
     assert wanted(landed, records) == DAYS[1:]
+
+
+def test_held_correction_is_let_go_when_the_first_files_are_back(landed: Landing, records: Records) -> None:
+    records.claims[DAYS[0]] = record(landed, DAYS[0], state="held", inputs="a bad correction")
+    records.claims[DAYS[1]] = record(landed, DAYS[1], state="held")
+    assert left_over(landed, records, RUN, "v1") == [records.claims[DAYS[0]]]  # type: ignore[arg-type]
+    records.alive.add("wr_other")
+    assert left_over(landed, records, RUN, "v1") == []  # type: ignore[arg-type]
 
 
 class Properties:

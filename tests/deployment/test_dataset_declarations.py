@@ -132,6 +132,7 @@ def test_a_dataset_in_which_nothing_lands_by_day_is_refused(repository: Reposito
     ("rule", "finding"),
     [
         ("RowCuont > 1", "'RowCuont > 1' must start with a type of rule, as RowCount; did you mean 'RowCount'?"),
+        ("RowCount >", "'RowCount >' ends before its value"),
         ('IsComplete "route', "has a quote that doesn't close"),
         ('ColumnValues "weekday" in [1, 2', "has a '[' without its other half"),
         ('ColumnValues "weekday" in 1, 2]', "has a ']' without its other half"),

@@ -47,6 +47,22 @@ def days_to_prepare(
     return wanted
 
 
+def left_over(landing: Landing, catalog: Catalog, run: WorkflowRun, version: str) -> list[DayRecord]:
+    """Claims that say nothing any more, on days that are published as they landed.
+
+    A day that was held for a bad correction has got its first files back, or a run was killed before it let go.
+    """
+    published, plain = catalog.published(), Request()
+    return [
+        claim
+        for day, claim in catalog.staged().items()
+        if day in published
+        and _is_current(published[day], plain, inputs := landing.fingerprint(day), version)
+        and (claim.facts.get("inputs") != inputs or claim.facts.get("state") != HELD)
+        and not catalog.is_alive(run.workflow, claim.facts.get("run", ""))
+    ]
+
+
 def _is_current(record: DayRecord, request: Request, inputs: str, version: str) -> bool:
     if request.redo == ALL or record.facts.get("inputs") != inputs:
         return False
@@ -84,6 +100,7 @@ class PrepareJob:
         for stray in landing.strays:
             print(f"ignored, since it lies in no folder day=YYYY-MM-DD: {stray.uri}", file=sys.stderr)
         days = days_to_prepare(landing, request, self._catalog, self._run, self._version)
+        self._catalog.release(left_over(landing, self._catalog, self._run, self._version))
         days, replaced = self._claim(days, request)
         if not days:
             waiting = {day: landing.missing(day) for day in landing.days() if landing.missing(day)}
