@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from app import use_packaged_node
 use_packaged_node()  # before the CDK is imported
 
 from stacks.configuration import load  # noqa: E402
+from stacks.settings import Repository  # noqa: E402
 from tests.deployment.assemblies import (  # noqa: E402
     CONTEXT,
     REPOSITORY,
@@ -20,6 +23,7 @@ from tests.deployment.assemblies import (  # noqa: E402
     synthesize,
     templates_of,
 )
+from tests.deployment.declarations import Change, replace_in  # noqa: E402
 from tests.deployment.security_pack import Audit, audit  # noqa: E402
 
 
@@ -50,3 +54,23 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 def full(audited: Audit) -> Templates:
     """The stacks of the environment that has everything set, as `full/data`."""
     return {name: template for name, template in templates_of(audited.assembly).items() if name.startswith("full/")}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A copy of the configuration, the datasets and the models."""
+    for folder in ("config", "ml_code/models", "ml_code/datasets"):
+        shutil.copytree(REPOSITORY.root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return Repository(root=tmp_path)
+
+
+@pytest.fixture
+def change(repository: Repository) -> Change:
+    """Replaces the only match."""
+    return partial(replace_in, repository, only=True)
+
+
+@pytest.fixture
+def change_first(repository: Repository) -> Change:
+    """Replaces the first match."""
+    return partial(replace_in, repository, only=False)

@@ -4,45 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from stacks.configuration import ConfigurationError, load
+from stacks.configuration import load
 from stacks.settings import Repository
+from tests.deployment.declarations import Change, problems
 
-ROOT = Path(__file__).resolve().parents[2]
 DATASET = "ml_code/datasets/flights/dataset.yaml"
 ETL = "ml_code/datasets/flights/etl.py"
 CLASSIFIER = "ml_code/models/flight_delay/model.yaml"
 REGRESSION = "ml_code/models/block_time/model.yaml"
-Change = Callable[[str, str, str], None]
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """A copy of the configuration, the datasets and the models."""
-    for folder in ("config", "ml_code/models", "ml_code/datasets"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return Repository(root=tmp_path)
-
-
-@pytest.fixture
-def change(repository: Repository) -> Change:
-    def replace(path: str, pattern: str, new: str) -> None:
-        file = repository.root / path
-        text, count = re.subn(pattern, new, file.read_text(), count=1, flags=re.MULTILINE)
-        assert count == 1, f"{path} has no {pattern}"
-        file.write_text(text)
-
-    return replace
-
-
-def problems(repository: Repository) -> list[str]:
-    with pytest.raises(ConfigurationError) as raised:
-        load(repository)
-    return raised.value.problems
 
 
 def test_the_dataset_of_flights_is_read_with_its_defaults(repository: Repository) -> None:
@@ -112,18 +84,18 @@ def test_jobs_are_told_what_is_declared_and_nothing_about_machines(repository: R
     ],
 )
 def test_mistake_in_a_dataset_is_named_with_its_line(
-    repository: Repository, change: Change, pattern: str, new: str, finding: str
+    repository: Repository, change_first: Change, pattern: str, new: str, finding: str
 ) -> None:
-    change(DATASET, pattern, new)
+    change_first(DATASET, pattern, new)
     found = problems(repository)
     assert re.match(rf"{re.escape(DATASET)}:\d+: .*{finding}", found[0]), found
 
 
-def test_a_dataset_in_which_nothing_lands_by_day_is_refused(repository: Repository, change: Change) -> None:
+def test_a_dataset_in_which_nothing_lands_by_day_is_refused(repository: Repository, change_first: Change) -> None:
     for _ in range(2):
-        change(DATASET, r"^    daily: true.*\n", "")
-        change(DATASET, r"^    day: make_date.*\n", "")
-    change(DATASET, r"^    days_before.*\n", "")
+        change_first(DATASET, r"^    daily: true.*\n", "")
+        change_first(DATASET, r"^    day: make_date.*\n", "")
+    change_first(DATASET, r"^    days_before.*\n", "")
     (found,) = problems(repository)
     assert "tables: has no table with daily: true, so that nothing would start a preparation" in found
 
@@ -151,9 +123,9 @@ def test_a_dataset_in_which_nothing_lands_by_day_is_refused(repository: Reposito
     ("file", "place"), [(DATASET, "rules[0]"), (CLASSIFIER, "data.rules[0]"), (REGRESSION, "data.rules[0]")]
 )
 def test_broken_rule_is_named_with_its_line(
-    repository: Repository, change: Change, rule: str, finding: str, file: str, place: str
+    repository: Repository, change_first: Change, rule: str, finding: str, file: str, place: str
 ) -> None:
-    change(file, r"^( *)rules:\n", rf"\1rules:\n\1  - '{rule}'\n")
+    change_first(file, r"^( *)rules:\n", rf"\1rules:\n\1  - '{rule}'\n")
     (found,) = problems(repository)
     line = (repository.root / file).read_text().splitlines().index(next(
         each for each in (repository.root / file).read_text().splitlines() if rule in each
@@ -174,8 +146,8 @@ def test_broken_rule_is_named_with_its_line(
         'ReferentialIntegrity "route" "airports.name" < 1.0',
     ],
 )
-def test_rule_that_glue_takes_passes(repository: Repository, change: Change, rule: str) -> None:
-    change(DATASET, r"^rules:\n", f"rules:\n  - '{rule}'\n")
+def test_rule_that_glue_takes_passes(repository: Repository, change_first: Change, rule: str) -> None:
+    change_first(DATASET, r"^rules:\n", f"rules:\n  - '{rule}'\n")
     assert load(repository)
 
 
@@ -228,23 +200,23 @@ def test_missing_code_of_a_dataset_is_named(repository: Repository) -> None:
     ],
 )
 def test_gate_that_does_not_fit_the_problem_is_refused(
-    repository: Repository, change: Change, file: str, gate: str, finding: str
+    repository: Repository, change_first: Change, file: str, gate: str, finding: str
 ) -> None:
-    change(file, r"^gate:\n(  .*\n)+", f"gate: {gate}\n")
+    change_first(file, r"^gate:\n(  .*\n)+", f"gate: {gate}\n")
     found = problems(repository)
     assert re.match(rf"{re.escape(file)}:\d+: {finding.replace('?', '[?]')}", found[0]), found
 
 
 @pytest.mark.parametrize("gate", ["{metric: r2, minimum: 0.5}", "{metric: rmse, maximum: 20}"])
-def test_bound_on_the_right_side_passes(repository: Repository, change: Change, gate: str) -> None:
-    change(REGRESSION, r"^gate:\n(  .*\n)+", f"gate: {gate}\n")
+def test_bound_on_the_right_side_passes(repository: Repository, change_first: Change, gate: str) -> None:
+    change_first(REGRESSION, r"^gate:\n(  .*\n)+", f"gate: {gate}\n")
     assert load(repository)
 
 
-def test_two_datasets_with_the_same_raw_table_are_refused(repository: Repository, change: Change) -> None:
+def test_two_datasets_with_the_same_raw_table_are_refused(repository: Repository, change_first: Change) -> None:
     shutil.copytree(repository.datasets / "flights", repository.datasets / "trips")
-    change("ml_code/datasets/trips/dataset.yaml", "^name: flights", "name: trips")
-    change("config/platform.yaml", r"datasets: \[flights\]", "datasets: [flights, trips]")
+    change_first("ml_code/datasets/trips/dataset.yaml", "^name: flights", "name: trips")
+    change_first("config/platform.yaml", r"datasets: \[flights\]", "datasets: [flights, trips]")
     tables = ("flights", "weather", "planes", "airports")
     assert problems(repository) == [
         f"config/platform.yaml:5: datasets[1]: the table 'raw_{table}' belongs to the dataset 'flights' too; rename one"
@@ -252,10 +224,10 @@ def test_two_datasets_with_the_same_raw_table_are_refused(repository: Repository
     ]
 
 
-def test_a_dataset_named_like_a_folder_of_predictions_is_refused(repository: Repository, change: Change) -> None:
+def test_a_dataset_named_like_a_folder_of_predictions_is_refused(repository: Repository, change_first: Change) -> None:
     shutil.move(repository.datasets / "flights", repository.datasets / "predictions")
-    change("ml_code/datasets/predictions/dataset.yaml", "^name: flights", "name: predictions")
-    change("config/platform.yaml", r"datasets: \[flights\]", "datasets: [predictions]")
+    change_first("ml_code/datasets/predictions/dataset.yaml", "^name: flights", "name: predictions")
+    change_first("config/platform.yaml", r"datasets: \[flights\]", "datasets: [predictions]")
     assert any(
         "'predictions' is the folder of predictions; choose another name" in each for each in problems(repository)
     )

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from stacks.configuration import ConfigurationError, load, unlisted_models
+from stacks.configuration import load, unlisted_models
 from stacks.settings import Repository
+from tests.deployment.declarations import Change, problems
 
-ROOT = Path(__file__).resolve().parents[2]
 DECLARED = "ml_code/models/flight_delay/model.yaml"
-Change = Callable[[str, str, str], None]
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """A copy of the configuration, the datasets and the models."""
-    for folder in ("config", "ml_code/models", "ml_code/datasets"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return Repository(root=tmp_path)
-
-
-@pytest.fixture
-def change(repository: Repository) -> Change:
-    def replace(path: str, pattern: str, new: str) -> None:
-        file = repository.root / path
-        text, count = re.subn(pattern, new, file.read_text(), flags=re.MULTILINE)
-        assert count == 1, f"{pattern} stands {count} times in {path}"
-        file.write_text(text)
-
-    return replace
-
-
-def problems(repository: Repository) -> list[str]:
-    with pytest.raises(ConfigurationError) as raised:
-        load(repository)
-    return raised.value.problems
 
 
 def test_the_sample_model_declares_what_its_code_says(repository: Repository) -> None:
