@@ -121,6 +121,11 @@ class Snapshot:
         return [day for day in self.days if day.published]
 
     @property
+    def earlier(self) -> list[Day]:
+        """The days that are read as an earlier landing had them, since their newest files are held or not done yet."""
+        return [day for day in self.published if day.published and day.published["inputs"] != day.inputs]
+
+    @property
     def rows(self) -> int:
         """Published rows."""
         return sum(day.published.rows for day in self.days if day.published)

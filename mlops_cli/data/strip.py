@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -37,6 +38,7 @@ MEANINGS: Mapping[State, str] = {
     State.ABSENT: "nothing landed",
 }
 SHOWN_DAYS = 20
+IN_BUCKET = re.compile(r"s3://[^/\s]+/")
 
 
 def show(console: Console, found: Snapshot, rules: Mapping[str, Sequence[RuleResult]]) -> None:
@@ -54,12 +56,14 @@ def show(console: Console, found: Snapshot, rules: Mapping[str, Sequence[RuleRes
 
 
 def summary(found: Snapshot) -> Text:
-    """One line: how many days and rows are published, and what else there is."""
+    """One line: how many days and rows can be read, and what else there is."""
     landed = [day for day in found.days if day.files or day.published]
     told = Text.assemble(
         (f"{found.dataset.name} in {found.dataset.environment}", "bold"),
-        f"  {len(found.published):,} of {len(landed):,} days published, {found.rows:,} rows",
+        f"  {len(found.published):,} of {len(landed):,} days readable, {found.rows:,} rows",
     )
+    if earlier := len(found.earlier):
+        told.append(f" ({earlier:,} {'day' if earlier == 1 else 'days'} by earlier files)")
     if found.quarantined:
         told.append(f", {found.quarantined:,} in quarantine", "yellow")
     others = (State.HELD, State.PREPARING, State.ABANDONED, State.CHANGED, State.READY, State.WAITING, State.OUTDATED)
@@ -117,7 +121,7 @@ def explanation(day: Day, rules: Mapping[str, Sequence[RuleResult]]) -> list[str
     if day.newest:
         lines += [f"{count:,} × {reason}" for reason, count in day.newest.reasons.items()]
         lines += day.newest.notes
-    return lines
+    return [IN_BUCKET.sub("", line) for line in lines]
 
 
 def _metrics(rule: RuleResult) -> str:

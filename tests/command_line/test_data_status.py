@@ -55,7 +55,7 @@ def status(*words: str) -> Result:
 
 def test_terminal_shows_a_cell_for_each_day_below_its_number() -> None:
     told = status().stdout
-    assert "flights in dev  2 of 5 days published, 1,800 rows, 6 in quarantine" in told
+    assert "flights in dev  2 of 5 days readable, 1,800 rows, 6 in quarantine" in told
     assert re.search(r"^2013-01 {2} {29}■✗", told, re.MULTILINE)
     assert re.search(r"^2013-02 {2}■□…", told, re.MULTILINE)
 
