@@ -258,7 +258,7 @@ class Demo:
             f".venv/bin/mlops data status {DATASET}",
             f".venv/bin/mlops data status {DATASET} --page data.html   # the same as a page, with every rule's history",
             f".venv/bin/mlops predict {MODEL} --sample 5",
-            f"{aws} sagemaker start-pipeline-execution --pipeline-name dev-block-time   # a second model, on the same rows",
+            f"{aws} sagemaker start-pipeline-execution --pipeline-name dev-block-time   # a second model",
             f".venv/bin/mlops local stop{where}",
         )
         self.console.print("It keeps running. Look around with plain tools, and stop it when you're done:")
