@@ -192,10 +192,10 @@ class Dataset(Section):
                 "has no table with daily: true, so that nothing would start a preparation; add it to one",
                 {"at": ("tables",)},
             )
-        for index, rule in enumerate(self.rules):
-            reason = check_rule(rule, self.prepared.columns, self.reference_tables)
-            if reason:
-                raise PydanticCustomError("rule", "{reason}", {"reason": reason, "at": ("rules", index)})
+        checked = [check_rule(rule, self.prepared.columns, self.reference_tables) for rule in self.rules]
+        broken = {("rules", index): reason for index, reason in enumerate(checked) if reason}
+        if broken:
+            raise PydanticCustomError("rules", "has rules that can't be evaluated", {"places": broken})
         return self
 
     @property

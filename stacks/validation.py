@@ -40,7 +40,14 @@ def validate(section: type[S], source: YamlSource, problems: list[str]) -> S | N
     try:
         return section.model_validate(source.data)
     except ValidationError as error:
-        problems += [_describe(section, source, detail) for detail in error.errors(include_url=False)]
+        for detail in error.errors(include_url=False):
+            # a check of the whole file may find fault in several places
+            places: Mapping[KeyPath, str] = detail.get("ctx", {}).get("places", {})
+            for path, message in places.items():
+                place = source.place((*detail["loc"], *path))
+                problems.append(f"{place}: {dotted(place.key)}: {message}")
+            if not places:
+                problems.append(_describe(section, source, detail))
         return None
 
 

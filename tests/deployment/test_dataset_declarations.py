@@ -231,3 +231,13 @@ def test_a_dataset_named_like_a_folder_of_predictions_is_refused(repository: Rep
     assert any(
         "'predictions' is the folder of predictions; choose another name" in each for each in problems(repository)
     )
+
+
+def test_all_broken_rules_are_told_at_once(repository: Repository, change_first: Change) -> None:
+    change_first(DATASET, "- RowCount between", "- RowCuont between")
+    change_first(DATASET, 'IsComplete "route"', 'IsComplete "rout"')
+    first, second = problems(repository)
+    assert re.match(
+        r"ml_code/datasets/flights/dataset.yaml:\d+: rules\[0\]: 'RowCuont .*did you mean 'RowCount'", first
+    )
+    assert re.match(r"ml_code/datasets/flights/dataset.yaml:\d+: rules\[2\]: .*'rout' is no column", second)
