@@ -22,6 +22,9 @@ _LONGEST_MINIMUM = 20
 _OPERATIONS = {
     "Processing": ("CreateProcessingJob", {"ProcessingJobName": "x"}),
     "Training": ("CreateTrainingJob", {"TrainingJobName": "x"}),
+    "Transform": ("CreateTransformJob", {"TransformJobName": "x"}),
+    "Tuning": ("CreateHyperParameterTuningJob", {"HyperParameterTuningJobName": "x"}),
+    "Model": ("CreateModel", {"ModelName": "x"}),
     "RegisterModel": ("CreateModelPackage", {}),
 }
 

@@ -1,0 +1,178 @@
+"""Steps that run a container: Processing and Training jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .job_resources import JobNetwork, JobResources
+from .pipeline_expressions import Get, Join, JsonGet, Value
+from .pipeline_step import InvalidPipelineError, as_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropertyFile:
+    """A JSON file among a processing step's outputs, which conditions can read."""
+
+    name: str
+    output: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An input that is a list of objects: the S3 URI of a JSON file with a common prefix and the rest of each URI.
+
+    The files keep the rest of their URI as their path, so that folders as ``day=2013-01-01/`` survive.
+    """
+
+    uri: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessingStep:
+    """A Processing job: `inputs` and `outputs` map a name to its S3 URI, or an input to a `Manifest`.
+
+    SageMaker reads every key that starts with an input's URI: one that ends with a slash is a folder and no more.
+    An input called `x` is found under /opt/ml/processing/input/x; an output called `x` is collected from
+    /opt/ml/processing/output/x.
+    """
+
+    type = "Processing"
+    name: str
+    image_uri: str
+    role_arn: str
+    command: Sequence[str]
+    resources: JobResources
+    arguments: Sequence[Value] = ()
+    inputs: Mapping[str, Value | Manifest] = field(default_factory=dict)
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    property_files: Sequence[PropertyFile] = ()
+    kms_key_arn: str | None = None
+    network: JobNetwork | None = None
+    depends_on: Sequence[str] = ()
+
+    def output(self, name: str) -> Get:
+        """The S3 URI of an output; using it makes the user run after this step."""
+        if name not in self.outputs:
+            raise InvalidPipelineError(f"step {self.name!r} has no output {name!r}; it has {sorted(self.outputs)}")
+        return Get(f"Steps.{self.name}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri")
+
+    def folder(self, name: str) -> Join:
+        """The S3 URI of an output with a slash at its end, as an input of another job: that folder and no more."""
+        return Join("", [self.output(name), "/"])
+
+    def read(self, property_file: str, path: str) -> JsonGet:
+        """A value inside one of the step's property files."""
+        return JsonGet(step=self.name, property_file=property_file, path=path)
+
+    def job(self) -> dict[str, Any]:
+        """The input of CreateProcessingJob, less the job's name."""
+        container: dict[str, Any] = {"ImageUri": self.image_uri, "ContainerEntrypoint": list(self.command)}
+        if self.arguments:
+            container["ContainerArguments"] = list(self.arguments)
+        outputs: dict[str, Any] = {"Outputs": [_processing_output(name, uri) for name, uri in self.outputs.items()]}
+        if self.kms_key_arn:
+            outputs["KmsKeyId"] = self.kms_key_arn
+        body: dict[str, Any] = {
+            "AppSpecification": container,
+            "ProcessingInputs": [_processing_input(name, source) for name, source in self.inputs.items()],
+            "ProcessingOutputConfig": outputs,
+            "ProcessingResources": {"ClusterConfig": self.resources.cluster(self.kms_key_arn)},
+            "StoppingCondition": {"MaxRuntimeInSeconds": self.resources.max_runtime_seconds},
+            "RoleArn": self.role_arn,
+        }
+        if self.environment:
+            body["Environment"] = dict(self.environment)
+        if self.network:
+            body["NetworkConfig"] = {
+                "EnableInterContainerTrafficEncryption": True,
+                "EnableNetworkIsolation": False,
+                "VpcConfig": self.network.to_json(),
+            }
+        return body
+
+    def extras(self) -> dict[str, Any]:
+        """What the step says beside the job: its property files."""
+        if not self.property_files:
+            return {}
+        return {
+            "PropertyFiles": [
+                {"PropertyFileName": file.name, "OutputName": file.output, "FilePath": file.path}
+                for file in self.property_files
+            ]
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """A training job on the image's `train` command: a channel called `x` is found under /opt/ml/input/data/x."""
+
+    type = "Training"
+    name: str
+    image_uri: str
+    role_arn: str
+    resources: JobResources
+    channels: Mapping[str, Value]
+    output_path: Value
+    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kms_key_arn: str | None = None
+    network: JobNetwork | None = None
+    depends_on: Sequence[str] = ()
+
+    @property
+    def model_artifact(self) -> Get:
+        """The S3 URI of the model.tar.gz that the job writes."""
+        return Get(f"Steps.{self.name}.ModelArtifacts.S3ModelArtifacts")
+
+    def job(self) -> dict[str, Any]:
+        """The input of CreateTrainingJob, less the job's name."""
+        output: dict[str, Any] = {"S3OutputPath": self.output_path}
+        if self.kms_key_arn:
+            output["KmsKeyId"] = self.kms_key_arn
+        body: dict[str, Any] = {
+            "AlgorithmSpecification": {"TrainingImage": self.image_uri, "TrainingInputMode": "File"},
+            "InputDataConfig": [_channel(name, uri) for name, uri in self.channels.items()],
+            "OutputDataConfig": output,
+            "ResourceConfig": self.resources.cluster(self.kms_key_arn),
+            "StoppingCondition": {"MaxRuntimeInSeconds": self.resources.max_runtime_seconds},
+            "RoleArn": self.role_arn,
+        }
+        if self.hyperparameters:
+            body["HyperParameters"] = {name: as_text(value) for name, value in self.hyperparameters.items()}
+        if self.environment:
+            body["Environment"] = dict(self.environment)
+        if self.network:
+            body["EnableInterContainerTrafficEncryption"] = True
+            body["VpcConfig"] = self.network.to_json()
+        return body
+
+    def extras(self) -> dict[str, Any]:
+        """Nothing beside the job."""
+        return {}
+
+
+def _processing_input(name: str, source: Value | Manifest) -> dict[str, Any]:
+    listed = isinstance(source, Manifest)
+    place = {
+        "S3Uri": source.uri if isinstance(source, Manifest) else source,
+        "LocalPath": f"/opt/ml/processing/input/{name}",
+        "S3DataType": "ManifestFile" if listed else "S3Prefix",
+        "S3InputMode": "File",
+        "S3DataDistributionType": "FullyReplicated",
+        "S3CompressionType": "None",
+    }
+    return {"InputName": name, "S3Input": place}
+
+
+def _processing_output(name: str, uri: Value) -> dict[str, Any]:
+    target = {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/output/{name}", "S3UploadMode": "EndOfJob"}
+    return {"OutputName": name, "S3Output": target}
+
+
+def _channel(name: str, uri: Value) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
