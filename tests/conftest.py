@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local_aws.process import NO_SETTINGS_FILES, no_proxy
+from tests.workers import Worker, Workers
 
 # settings that lead AWS clients, Spark or Java elsewhere than the tests do
 FOREIGN = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
@@ -20,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the stacks synthesize now into tests/deployment/snapshots",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Workers())
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Worker())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +44,7 @@ def _no_settings_of_the_user() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One small Spark session for all tests of models and datasets."""
+    """One small Spark session for all tests of a process."""
     from pyspark.sql import SparkSession
 
     from local_aws.jobs.java import java_home

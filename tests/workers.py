@@ -1,0 +1,35 @@
+"""How the tests are spread over worker processes.
+
+A file stays together, and so do all that share a running platform; those take longest, so they come first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+STORY = "tests/end_to_end/"
+
+
+class LoadFilesAndStory(LoadScopeScheduling):
+    """One scope for each file, but one for the whole story, whose chapters build on the platform of the first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return STORY if file.startswith(STORY) else file
+
+
+class Workers:
+    """The plugin of the process that hands out the tests."""
+
+    def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> LoadFilesAndStory:
+        return LoadFilesAndStory(config, log)
+
+
+class Worker:
+    """The plugin of the processes that run them."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: not item.nodeid.startswith(STORY))
