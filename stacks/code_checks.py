@@ -18,6 +18,7 @@ from .model_code import (
 from .model_settings import Model
 from .nearest import nearest
 from .settings import Repository
+from .tuning_checks import check_tuning
 from .yaml_source import KeyPath, YamlSource, dotted
 
 TRANSFORM = ("spark", "tables", "days")
@@ -54,6 +55,7 @@ def check_model(
         *_check_data(source, model, datasets),
         *_check_features(package, source, model),
         *_check_hyperparameters(package, source, model),
+        *check_tuning(source, model, declared_hyperparameters(package / "train.py")),
         *_check_imports(repository, folder),
     ]
 

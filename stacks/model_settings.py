@@ -21,6 +21,7 @@ from .setting_types import (
     Section,
     unique,
 )
+from .tuning_settings import Tuning
 
 METRICS: Mapping[str, Mapping[str, Literal["minimum", "maximum"]]] = {
     "binary_classification": dict.fromkeys(("auc", "accuracy", "precision", "recall", "f0_5", "f1", "f2"), "minimum"),
@@ -67,6 +68,8 @@ class Training(Section):
     """Days before the test days, which tune the training; an execution can say otherwise."""
     hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
     """Passed to the model's train.py."""
+    tuning: Tuning | None = None
+    """Training jobs with different hyperparameters instead of one; left out: one."""
 
 
 class Gate(Section):
@@ -113,6 +116,8 @@ class Model(Section):
     @model_validator(mode="after")
     def _gate_fits_the_problem(self) -> Model:
         metrics, gate = METRICS[self.problem], self.gate
+        if self.training.tuning is not None:
+            self.training.tuning.check_objective(metrics)
         if gate.metric not in metrics:
             raise PydanticCustomError(
                 "gate_metric",

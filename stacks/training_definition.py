@@ -19,6 +19,7 @@ from mlops_constructs.pipeline_steps import (
     TrainingStep,
 )
 
+from .candidate_steps import Candidate, candidate_of
 from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
@@ -50,7 +51,7 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     data = Parameter(name="Data", type="String", default=surroundings.manifest)
     build = _Steps(model, surroundings)
     prepare = build.prepare(data, test_days, validation_days)
-    train = build.train(prepare)
+    train = candidate_of(model, build.train(prepare))
     evaluate = build.evaluate(prepare, train)
     return PipelineDefinition(
         parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound],
@@ -112,7 +113,7 @@ class _Steps:
             network=self._at.network,
         )
 
-    def evaluate(self, prepare: ProcessingStep, train: TrainingStep) -> ProcessingStep:
+    def evaluate(self, prepare: ProcessingStep, train: Candidate) -> ProcessingStep:
         return self._processing(
             "Evaluate",
             inputs={"model": train.model_artifact, "test": prepare.folder("test"), "code": self._at.code},
@@ -120,7 +121,7 @@ class _Steps:
             property_files=[PropertyFile(name="EvaluationReport", output="evaluation", path="evaluation.json")],
         )
 
-    def gate(self, data: Parameter, train: TrainingStep, evaluate: ProcessingStep, bound: Parameter) -> ConditionStep:
+    def gate(self, data: Parameter, train: Candidate, evaluate: ProcessingStep, bound: Parameter) -> ConditionStep:
         metric, serving = self._model.gate.metric, self._model.serving
         reached = evaluate.read("EvaluationReport", f"{self._model.problem}_metrics.{metric}.value")
         register = RegisterModelStep(

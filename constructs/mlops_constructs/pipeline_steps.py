@@ -7,11 +7,15 @@ from .job_resources import JobNetwork, JobResources, has_local_disk
 from .job_steps import Manifest, ProcessingStep, PropertyFile, TrainingStep
 from .pipeline_step import InvalidPipelineError, Step, as_text, step_json
 from .registration_step import RegisterModelStep
+from .tuning_step import CategoricalRange, ContinuousRange, IntegerRange, TuningObjective, TuningStep
 
 __all__ = [
+    "CategoricalRange",
     "Comparison",
     "ConditionStep",
+    "ContinuousRange",
     "FailStep",
+    "IntegerRange",
     "InvalidPipelineError",
     "JobNetwork",
     "JobResources",
@@ -21,6 +25,8 @@ __all__ = [
     "RegisterModelStep",
     "Step",
     "TrainingStep",
+    "TuningObjective",
+    "TuningStep",
     "as_text",
     "has_local_disk",
     "step_json",

@@ -14,6 +14,7 @@ from .findings import acknowledge
 from .grants import grant_encrypt_decrypt
 from .job_role import JobRole, service_principal
 from .pipeline_definition import PipelineDefinition
+from .pipeline_grants import grant_steps
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
 
@@ -55,6 +56,7 @@ class TrainingPipeline(Construct):
     def define(self, definition: PipelineDefinition, *, description: str) -> sagemaker.CfnPipeline:
         """Create the pipeline; raises `InvalidPipelineError` for what SageMaker would refuse."""
         pipeline_schema.check(definition)
+        grant_steps(self.pipeline_role, definition)
         pipeline = sagemaker.CfnPipeline(
             self,
             "Pipeline",
