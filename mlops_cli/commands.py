@@ -15,13 +15,14 @@ from rich.console import Console
 
 from local_aws import process
 from local_aws.process import LocalAwsError
-from mlops_cli import demo as story
+from mlops_cli import demo as demo_story
 from mlops_cli import local, scoring, teardown
 from mlops_cli.data import commands as data
 from mlops_cli.data import published
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.repository import declaration
+from mlops_cli.story import check_programs
 
 errors = Console(stderr=True, highlight=False)
 
@@ -58,8 +59,8 @@ def demo(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the local AWS at the end.")] = False,
 ) -> None:
     """Deploy the platform to a local AWS, train on real flights, and answer predictions."""
-    story.check_programs()
-    telling = story.Demo(port, keeps_running=not stop)
+    check_programs()
+    telling = demo_story.Demo(port, keeps_running=not stop)
     try:
         telling.run()
     except KeyboardInterrupt:

@@ -5,25 +5,16 @@ Each chapter either succeeds or raises with its reason; nothing is skipped.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 
 import boto3
-from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
-from local_aws import process
 from mlops_cli import flights, jobs, scoring
 from mlops_cli.data import strip
 from mlops_cli.data.announcements import announcements
@@ -31,10 +22,10 @@ from mlops_cli.data.dataset import Dataset, deployed_dataset
 from mlops_cli.data.days import snapshot
 from mlops_cli.data.waiting import wait_until_published
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
-from mlops_cli.local import DEFAULT_PORT, start_local_aws, state_dir, wide_console
-from mlops_cli.repository import ROOT, declaration
+from mlops_cli.local import DEFAULT_PORT
+from mlops_cli.repository import declaration
+from mlops_cli.story import Story
 
-CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "dev"
 DATASET = "flights"
 MODEL = "flight_delay"
@@ -49,117 +40,43 @@ POLL_SECONDS = 0.5
 
 
 @dataclass
-class Demo:
-    """The story, told chapter by chapter on a console. `results` collects what the summary shows."""
+class Demo(Story):
+    """The story of the platform's main job. `results` collects what the summary shows."""
 
-    port: int
     keeps_running: bool = True
-    console: Console = field(default_factory=lambda: wide_console())
     results: dict[str, str] = field(default_factory=dict)
-    started: bool = False
 
     def run(self) -> None:
         """Run every chapter. Raises DeploymentError (or the error of what failed) at the first that doesn't succeed."""
         began = time.monotonic()
-        with self._chapter("start the local AWS") as report:
-            report(self._start())
-        process.point_at(self.port)
-        with self._chapter("cdk bootstrap") as report:
-            target = f"aws://{os.environ['CDK_DEFAULT_ACCOUNT']}/{os.environ['CDK_DEFAULT_REGION']}"
-            # away from cdk.json: bootstrapping needs no synthesized app
-            self._cdk(["bootstrap", target], report, directory=state_dir(self.port))
-        with self._chapter(f"cdk deploy '{ENVIRONMENT}/*'") as report:
-            options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
-            self._cdk(["deploy", f"{ENVIRONMENT}/*", *options], report)
+        self.deploy(ENVIRONMENT)
         deployment = Deployment(ENVIRONMENT, boto3.session.Session())
         training, dataset = deployment.outputs(f"{dashed(MODEL)}-training"), deployed_dataset(deployment, DATASET)
         self.results["deployed"] = self._resources(deployment)
         days = list(flights.days_between(FIRST_DAY, LAST_DAY - timedelta(days=1)))
-        with self._chapter("land flights and weather, day by day") as report:
+        with self.chapter("land flights and weather, day by day") as report:
             self.results["landed"] = self._land(deployment, dataset, days, report)
             report(self.results["landed"])
-        with self._chapter("the events have each day prepared, checked, published (Glue workflow)") as report:
+        with self.chapter("the events have each day prepared, checked, published (Glue workflow)") as report:
             self._publish(deployment, dataset, days, report)
-        with self._chapter("one more day lands, and goes the same way by itself") as report:
+        with self.chapter("one more day lands, and goes the same way by itself") as report:
             self._one_more_day(deployment, dataset, report)
         self._show_days(deployment, dataset)
-        with self._chapter("train, evaluate, gate, register (SageMaker pipeline)") as report:
+        with self.chapter("train, evaluate, gate, register (SageMaker pipeline)") as report:
             parameters = {"LastDay": LAST_DAY.isoformat(), "TestDays": str(HELD_OUT_DAYS)}
             execution = jobs.run_pipeline(
                 deployment.client("sagemaker"), training["PipelineName"], parameters, report, POLL_SECONDS
             )
             report(f"execution {execution.rpartition('/')[2]}")
-        with self._chapter("approve the model package, release it to the endpoint") as report:
+        with self.chapter("approve the model package, release it to the endpoint") as report:
             package = self._approve(deployment, execution)
             report(package)
             deployment.release(MODEL, package)
             endpoint = deployment.outputs(f"{dashed(MODEL)}-serving")["EndpointName"]
-        with self._chapter(f"score held-out flights of {LAST_DAY:%B} through the endpoint") as report:
+        with self.chapter(f"score held-out flights of {LAST_DAY:%B} through the endpoint") as report:
             self._score(deployment, execution, endpoint, report)
         self.results["time"] = f"{time.monotonic() - began:.0f} s"
         self._summary(endpoint, execution)
-
-    def _start(self) -> str:
-        found = process.status(state_dir(self.port))
-        if found is None:
-            found = start_local_aws(self.port)
-            self.started = True
-        elif found.get("source") != process.source_fingerprint():
-            self.console.print(
-                "[yellow]note[/]  the local AWS that is running was started from other code than this checkout's: "
-                f"`mlops local stop --port {self.port}` first, to run the newest"
-            )
-        return str(found["endpoint_url"])
-
-    @contextmanager
-    def _chapter(self, title: str) -> Iterator[Callable[[str], None]]:
-        began = time.monotonic()
-        latest = ""
-        if not self.console.is_terminal:
-            self.console.print(f"....  {title}")
-        with self.console.status(f"[bold]{title}[/]") as status:
-
-            def report(message: str) -> None:
-                nonlocal latest
-                latest = message
-                shown = escape(message[-100:])
-                status.update(f"[bold]{title}[/]  [dim]{time.monotonic() - began:.0f} s  {shown}[/]")
-
-            try:
-                yield report
-            except BaseException:
-                self.console.print(f"[red]failed[/]  {title}")
-                raise
-        took = f"{time.monotonic() - began:.1f} s"
-        self.console.print(
-            f"[green]done[/]  {title}  [dim]{took}  {escape(latest)}[/]", no_wrap=True, overflow="ellipsis"
-        )
-
-    def _cdk(self, arguments: list[str], report: Callable[[str], None], directory: Path = ROOT) -> None:
-        # cdk.json says `python3`: this environment's, however the demo was started
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        log = state_dir(self.port) / f"cdk-{arguments[0]}.log"
-        recent: deque[str] = deque(maxlen=25)
-        with (
-            log.open("w") as copy,
-            subprocess.Popen(
-                [str(CDK), *arguments, "--no-color"],
-                cwd=directory,
-                env={**os.environ, "PATH": path, "CI": "true", "NO_COLOR": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            ) as run,
-        ):
-            assert run.stdout is not None
-            for line in run.stdout:
-                copy.write(line)
-                if line.strip():
-                    recent.append(line.rstrip())
-                    report(line.strip())
-        if run.returncode:
-            output = "\n".join(recent)
-            raise DeploymentError(f"cdk {arguments[0]} ended with exit code {run.returncode} (log: {log}):\n{output}")
 
     def _resources(self, deployment: Deployment) -> str:
         stacks = deployment.stacks()
@@ -264,9 +181,3 @@ class Demo:
         self.console.print("It keeps running. Look around with plain tools, and stop it when you're done:")
         for command in commands:
             self.console.print(f"  {command}", markup=False, soft_wrap=True)
-
-
-def check_programs() -> None:
-    """Raise DeploymentError when something that `make demo` installs is missing."""
-    if not CDK.exists():
-        raise DeploymentError("the pinned CDK CLI isn't installed: run `make install`")
