@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from local_aws.sagemaker.pipeline_expressions import COMPARISONS, EXPRESSIONS, a
 CREATE_OPERATIONS = {
     "Processing": "CreateProcessingJob",
     "Training": "CreateTrainingJob",
+    "Tuning": "CreateHyperParameterTuningJob",
     "RegisterModel": "CreateModelPackage",
     "Model": "CreateModel",
 }
@@ -30,13 +32,21 @@ _COMMON_KEYS = frozenset({"Name", "Type", "Arguments", "DependsOn", "DisplayName
 _STEP_KEYS = {
     "Processing": _COMMON_KEYS | {"CacheConfig", "PropertyFiles", "RetryPolicies"},
     "Training": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
+    "Tuning": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "RegisterModel": _COMMON_KEYS | {"RetryPolicies"},
     "Model": _COMMON_KEYS | {"RetryPolicies"},
     "Condition": _COMMON_KEYS,
     "Fail": _COMMON_KEYS,
 }
 # what a pipeline gives a request by itself
-_GIVEN = frozenset({"ProcessingJobName", "TrainingJobName", "ModelName", "RoleArn", "ExecutionRoleArn"})
+_GIVEN = frozenset(
+    {
+        "ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "ModelName", "RoleArn",
+        "ExecutionRoleArn",
+    }
+)  # fmt: skip
+# properties of a step that another operation than Describe answers
+_LISTED = {("Tuning", "TrainingJobSummaries"): "ListTrainingJobsForHyperParameterTuningJob"}
 
 
 def definition_problems(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +87,8 @@ def property_problem(kind: str, members: str) -> str | None:
     if kind not in _DESCRIBE_OPERATIONS:
         outcome = kind == "Condition" and members == "Outcome"
         return None if outcome else f"a {kind} step has no property {members!r}"
-    shape: Shape | None = service_model("sagemaker").operation_model(_DESCRIBE_OPERATIONS[kind]).output_shape
+    operation = _LISTED.get((kind, re.split(r"[.\[]", members)[0]), _DESCRIBE_OPERATIONS[kind])
+    shape: Shape | None = service_model("sagemaker").operation_model(operation).output_shape
     for accessor in accessors(members):
         if isinstance(shape, StructureShape) and accessor in shape.members:
             shape = shape.members[str(accessor)]

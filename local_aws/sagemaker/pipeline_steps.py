@@ -15,7 +15,12 @@ from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import Models
 from local_aws.sagemaker.pipeline_definition import Step
 from local_aws.sagemaker.pipeline_expressions import Scope, fitted
+from local_aws.sagemaker.tuning.operations import TuningOperations
+from local_aws.sagemaker.tuning.tuning_job import TuningJob
 from local_aws.sagemaker.workspace import Record
+
+# tuning jobs have names of 32 characters at most
+_TUNING_NAME = "{execution:.12}-{step:.8}-{suffix}"
 
 
 class StepFailure(Exception):
@@ -45,7 +50,7 @@ class RunningStep:
     execution_id: str
     role_arn: str
     scope: Scope
-    job: ContainerJob | None = None
+    job: ContainerJob | TuningJob | None = None
     metadata: Record = field(default_factory=dict)
     stopping: bool = False
     grace_seconds: float | None = None
@@ -66,16 +71,19 @@ class StepRunners:
         self,
         training: JobOperations[Any],
         processing: JobOperations[Any],
+        tuning: TuningOperations,
         registry: ModelRegistry,
         models: Models,
     ) -> None:
         self._training = training
         self._processing = processing
+        self._tuning = tuning
         self._registry = registry
         self._models = models
         self._runners: dict[str, Callable[[RunningStep], StepResult]] = {
             "Training": self._train,
             "Processing": self._process,
+            "Tuning": self._tune,
             "RegisterModel": self._register,
             "Model": self._create_model,
             "Condition": _decide,
@@ -98,6 +106,13 @@ class StepRunners:
     def _process(self, running: RunningStep) -> StepResult:
         request = _request(running, "CreateProcessingJob", {"ProcessingJobName": _job_name(running)})
         return _finished(running, self._processing.create(request), "ProcessingJob")
+
+    def _tune(self, running: RunningStep) -> StepResult:
+        name = _job_name(running, _TUNING_NAME)
+        request = _request(running, "CreateHyperParameterTuningJob", {"HyperParameterTuningJobName": name})
+        job = self._tuning.create(request)
+        result = _finished(running, job, "TuningJob")
+        return StepResult({**result.properties, "TrainingJobSummaries": job.ranked()}, result.metadata)
 
     def _register(self, running: RunningStep) -> StepResult:
         package = self._registry.create(_request(running, "CreateModelPackage", {}))
@@ -122,7 +137,7 @@ def _request(running: RunningStep, operation: str, defaults: Record) -> Record:
     return request
 
 
-def _finished(running: RunningStep, job: ContainerJob, kind: str) -> StepResult:
+def _finished(running: RunningStep, job: ContainerJob | TuningJob, kind: str) -> StepResult:
     running.job = job
     running.metadata = {kind: {"Arn": job.record[job.arn_member]}}
     if running.stopping:
@@ -150,8 +165,8 @@ def _fail(running: RunningStep) -> StepResult:
     raise StepFailure(message)
 
 
-def _job_name(running: RunningStep) -> str:
+def _job_name(running: RunningStep, form: str = "pipelines-{execution}-{step:.29}-{suffix}") -> str:
     alphabet = string.ascii_letters + string.digits
     suffix = "".join(secrets.choice(alphabet) for _ in range(10))
     step = running.step.name.replace("_", "-")
-    return f"pipelines-{running.execution_id}-{step[:29].strip('-')}-{suffix}"
+    return form.format(execution=running.execution_id, step=step.strip("-"), suffix=suffix)

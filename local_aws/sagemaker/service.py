@@ -17,6 +17,7 @@ from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.pipeline_steps import StepRunners
 from local_aws.sagemaker.pipelines import Pipelines
+from local_aws.sagemaker.tuning.operations import TuningOperations
 from local_aws.sagemaker.workspace import Operation, Workspace
 from local_aws.service import Call, LocalContext
 
@@ -30,16 +31,17 @@ class Region:
         self.workspace = Workspace(context, account, region)
         self.training = training_jobs(self.workspace)
         self.processing = processing_jobs(self.workspace)
+        self.tuning = TuningOperations(self.workspace, self.training)
         self.registry = ModelRegistry(self.workspace)
         self.models = Models(self.workspace, self.registry)
         self.configs = EndpointConfigs(self.workspace, self.models)
         self.endpoints = Endpoints(self.workspace, self.configs, self.models)
         self.invocations = Invocations(self.workspace, self.endpoints)
-        runners = StepRunners(self.training, self.processing, self.registry, self.models)
+        runners = StepRunners(self.training, self.processing, self.tuning, self.registry, self.models)
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
-            self.workspace, self.training, self.processing, self.registry, self.models, self.configs, self.endpoints,
-            self.pipelines,
+            self.workspace, self.training, self.processing, self.tuning, self.registry, self.models, self.configs,
+            self.endpoints, self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -48,6 +50,7 @@ class Region:
     def close(self) -> None:
         """Stop whatever runs."""
         self.pipelines.close()
+        self.tuning.close()
         self.training.close()
         self.processing.close()
         self.endpoints.close()

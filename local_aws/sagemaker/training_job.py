@@ -39,7 +39,10 @@ _MESSAGES = {
 
 
 class TrainingJob(ContainerJob):
-    """One training job; its model is `<S3OutputPath>/<name>/output/model.tar.gz`."""
+    """One training job; its model is `<S3OutputPath>/<name>/output/model.tar.gz`.
+
+    `metric_values` are all values that its log has of its metrics, in order.
+    """
 
     kind = "training"
     log_group = "/aws/sagemaker/TrainingJobs"
@@ -51,6 +54,7 @@ class TrainingJob(ContainerJob):
     def __init__(self, workspace: Workspace, record: Record) -> None:
         super().__init__(workspace, record)
         self._metrics: list[tuple[str, re.Pattern[str]]] = []
+        self.metric_values: list[tuple[str, float]] = []
 
     def _image_uri(self) -> str:
         return str(self.record["AlgorithmSpecification"].get("TrainingImage", ""))
@@ -184,6 +188,7 @@ class TrainingJob(ContainerJob):
             metric = {"MetricName": name, "Value": float(text), "Timestamp": now()}
         except ValueError:
             return
+        self.metric_values.append((name, float(text)))
         metrics = self.record.get("FinalMetricDataList", [])
         self._note(FinalMetricDataList=[*(m for m in metrics if m["MetricName"] != name), metric])
 

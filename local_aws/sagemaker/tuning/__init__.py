@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: real training jobs, with values that Optuna suggests."""
