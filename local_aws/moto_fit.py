@@ -8,10 +8,11 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore import xform_name
+
+from local_aws.service import LocalContext
 
 
 def honour_loopback_transport() -> None:
@@ -38,7 +39,7 @@ def honour_loopback_transport() -> None:
 
 
 def put_service_event(
-    account: str, region: str, source: str, detail_type: str, detail: dict[str, Any], resources: list[str]
+    context: LocalContext, source: str, detail_type: str, detail: dict[str, Any], resources: list[str]
 ) -> None:
     """Send an event of an AWS service (source `aws.*`, which PutEvents refuses) to the rules of the default bus."""
     from moto.events.models import events_backends
@@ -48,14 +49,14 @@ def put_service_event(
         "id": str(uuid.uuid4()),
         "detail-type": detail_type,
         "source": source,
-        "account": account,
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
+        "account": context.account,
+        "time": context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": context.region,
         "resources": resources,
         "detail": detail,
         "ingestion-time": time.time(),  # for moto, which takes it out again
     }
-    for rule in list(events_backends[account][region].event_buses["default"].rules.values()):
+    for rule in list(events_backends[context.account][context.region].event_buses["default"].rules.values()):
         if rule.state == "ENABLED":
             rule.send_to_targets(event)
 

@@ -61,7 +61,7 @@ class LocalAwsServer:
             clock=clock or Clock(),
         )
         deliver_events(self.context)
-        self.context.emit = partial(moto_fit.put_service_event, self.context.account, self.context.region)
+        self.context.emit = partial(moto_fit.put_service_event, self.context)
         os.environ.update(no_proxy())
         # moto's own service integrations call back through this port
         os.environ["MOTO_PORT"] = str(self._server.port)
@@ -92,6 +92,7 @@ class LocalAwsServer:
             "source": self._source,
             "uptime_seconds": round(time.time() - self._started),
             "endpoints": self._sagemaker.endpoints(),
+            "mlflow_apps": self._sagemaker.mlflow_apps(),
             "inert_resource_types": self._cloudformation.inert_types(),
         }
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,11 @@ class JobRun(threading.Thread):
     def waiting(self) -> bool:
         return bool(self.record["JobRunState"] == "WAITING")
 
+    def start(self) -> None:
+        """Start the thread; the clock knows of it from now on."""
+        self._worker = self._context.clock.worker(f"Glue job {self.record['JobName']}")
+        super().start()
+
     def leave_queue(self) -> None:
         """Start a run that waits; one that was stopped meanwhile stays so."""
         with self._lock:
@@ -139,9 +144,10 @@ class JobRun(threading.Thread):
         for leftover in [*self._scratch, *([self._directory] if state == "SUCCEEDED" else [])]:
             shutil.rmtree(leftover, ignore_errors=True)
         self._end(state, message)
+        self._worker.end()
 
     def _end(self, state: str, message: str | None) -> None:
-        moment = datetime.now(UTC)
+        moment = self._context.clock.now()
         with self._lock:
             self.record["CompletedOn"] = moment
             self.record["ExecutionTime"] = round((moment - (self._began or moment)).total_seconds())
@@ -202,7 +208,7 @@ class JobRun(threading.Thread):
         with self._lock:
             if not self._stop_requested.is_set():
                 self._note_state("RUNNING")
-            self._began = datetime.now(UTC)
+            self._began = self._context.clock.now()
         try:
             outcome = self._run_script(script, visible, environment)
         finally:
@@ -289,5 +295,5 @@ class JobRun(threading.Thread):
         return self._context.client(service, region=self._region, role_arn=self._role)
 
     def _note_state(self, state: str) -> None:
-        self.record["LastModifiedOn"] = datetime.now(UTC)
+        self.record["LastModifiedOn"] = self._context.clock.now()
         self.record["JobRunState"] = state

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from botocore.exceptions import ClientError
 
@@ -110,6 +110,10 @@ class JobRuns:
             self._launch(owner, job, record, cause, waits=waits)
         return record
 
+    def now(self) -> datetime:
+        """Return the present moment by the clock of the local AWS, in UTC."""
+        return self._context.clock.now()
+
     def stop(self, owner: Owner, run_id: str) -> None:
         """Stop a run without waiting for its end."""
         with self._lock:
@@ -121,7 +125,7 @@ class JobRuns:
         return [run for run in self._runs.get(owner, []) if run.record["JobName"] == job["Name"] and not run.ended]
 
     def _launch(self, owner: Owner, job: Record, record: Record, cause: Cause | None, *, waits: bool) -> None:
-        now = datetime.now(UTC)
+        now = self.now()
         record |= {"StartedOn": now, "LastModifiedOn": now, "ExecutionTime": 0}
         record["JobRunState"] = "WAITING" if waits else "STARTING"
 

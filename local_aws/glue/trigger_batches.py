@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from local_aws.clock import Clock
+from local_aws.clock import Clock, Worker
 from local_aws.glue.operations import Owner, Record
 
 # of a trigger without an EventBatchingCondition, or with one that leaves BatchWindow out
@@ -41,7 +41,9 @@ class EventBatches:
             elif len(batch) == 1:
                 window = condition.get("BatchWindow", DEFAULT_WINDOW_SECONDS)
                 over = self._clock.now() + timedelta(seconds=window)
-                threading.Thread(target=self._wait, args=(key, batch, window, over), daemon=True).start()
+                worker = self._clock.worker(f"the window of the trigger {key[1]}")
+                arguments = (worker, key, batch, window, over)
+                threading.Thread(target=self._wait, args=arguments, daemon=True).start()
         if full:
             self._fire(key, batch, {"BatchSize": len(batch)})
 
@@ -60,10 +62,13 @@ class EventBatches:
         self._batches.pop(key, None)
         self._clock.wake()
 
-    def _wait(self, key: Key, batch: list[str], window: int, over: datetime) -> None:
-        self._clock.wait_until(over, lambda: self._batches.get(key) is not batch)
-        with self._lock:
-            if self._batches.get(key) is not batch:
-                return
-            self._forget(key)
-        self._fire(key, batch, {"BatchWindow": window})
+    def _wait(self, worker: Worker, key: Key, batch: list[str], window: int, over: datetime) -> None:
+        try:
+            worker.wait_until(over, lambda: self._batches.get(key) is not batch)
+            with self._lock:
+                if self._batches.get(key) is not batch:
+                    return
+                self._forget(key)
+            self._fire(key, batch, {"BatchWindow": window})
+        finally:
+            worker.end()

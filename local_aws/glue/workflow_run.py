@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,7 @@ class WorkflowRun:
             "WorkflowRunId": f"wr_{uuid.uuid4().hex}{uuid.uuid4().hex}",
             "PreviousRunId": previous,
             "WorkflowRunProperties": {**workflow.get("DefaultRunProperties", {}), **properties},
-            "StartedOn": datetime.now(UTC),
+            "StartedOn": job_runs.now(),
             "Status": "RUNNING",
             "StartingEventBatchCondition": batch,
         }
@@ -158,7 +158,7 @@ class WorkflowRun:
             try:
                 action.attempts.append(self._job_runs.start(self._owner, request, cause))
             except ApiError as error:
-                action.attempts.append(_errored(trigger["Name"], action.job, predecessors, error))
+                action.attempts.append(_errored(trigger["Name"], action.job, predecessors, error, self._job_runs.now()))
                 action.finished = True
 
     def _note_end(self, action: Action, following: Record | None) -> None:
@@ -172,7 +172,7 @@ class WorkflowRun:
             self._go_on()
 
     def _end(self, status: str) -> None:
-        self.record["CompletedOn"] = datetime.now(UTC)
+        self.record["CompletedOn"] = self._job_runs.now()
         self.record["Status"] = status
 
     def _statistics(self) -> dict[str, int]:
@@ -190,8 +190,7 @@ class WorkflowRun:
         return found
 
 
-def _errored(trigger: str, job: str, predecessors: list[Record], error: ApiError) -> Record:
-    now = datetime.now(UTC)
+def _errored(trigger: str, job: str, predecessors: list[Record], error: ApiError, now: datetime) -> Record:
     return {
         "Id": f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}",
         "JobName": job,

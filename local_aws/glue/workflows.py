@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from local_aws import moto_fit
 from local_aws.glue.job_runs import JobRuns
@@ -87,7 +86,7 @@ class Workflows:
     def _create(self, call: Call, request: Record) -> Record:
         name = request["Name"]
         _check_concurrency(request)
-        now = datetime.now(UTC)
+        now = self._job_runs.now()
         definition = {member: request[member] for member in _DEFINITION if member in request}
         with self._store.lock:
             workflows = self._store.workflows(owner_of(call))
@@ -121,7 +120,7 @@ class Workflows:
             workflow = self._store.workflow(owner_of(call), request["Name"])
             definition = {member: request[member] for member in _DEFINITION if member in request}
             created = workflow.record["CreatedOn"]
-            workflow.record = {**definition, "CreatedOn": created, "LastModifiedOn": datetime.now(UTC)}
+            workflow.record = {**definition, "CreatedOn": created, "LastModifiedOn": self._job_runs.now()}
         return {"Name": request["Name"]}
 
     def _delete(self, call: Call, request: Record) -> Record:

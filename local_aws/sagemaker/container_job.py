@@ -17,7 +17,7 @@ from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.manifest import read_manifest
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_prefix
-from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace, now
+from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace
 from local_aws.service import Image
 
 _log = logging.getLogger(__name__)
@@ -65,6 +65,11 @@ class ContainerJob(threading.Thread, ABC):
     def status(self) -> str:
         return str(self.record[self.status_member])
 
+    def start(self) -> None:
+        """Start the thread; the clock knows of it from now on."""
+        self._worker = self._workspace.context.clock.worker(f"{self.kind} job {self.name_}")
+        super().start()
+
     def stop(self, grace_seconds: float | None = None) -> None:
         """Ask the job to stop: SIGTERM, later SIGKILL. Returns when the process has ended."""
         with self._lock:
@@ -111,6 +116,7 @@ class ContainerJob(threading.Thread, ABC):
         finally:
             self._process = self._log = None
             self.finished.set()
+            self._worker.end()
 
     @abstractmethod
     def _command(self, image: Image) -> list[str]:
@@ -148,13 +154,13 @@ class ContainerJob(threading.Thread, ABC):
 
     def _transition(self, phase: str) -> None:
         """Note the phase that the job enters: Downloading, Training, Uploading or Stopping."""
-        self.record["LastModifiedTime"] = now()
+        self.record["LastModifiedTime"] = self._workspace.now()
         if phase == "Stopping":
             self.record[self.status_member] = "Stopping"
             self._announce()
 
     def _finish(self, status: str) -> None:
-        self.record["LastModifiedTime"] = now()
+        self.record["LastModifiedTime"] = self._workspace.now()
         self.record[self.status_member] = status
 
     def _execute(self) -> str:
@@ -186,12 +192,14 @@ class ContainerJob(threading.Thread, ABC):
         assert self._log is not None
         temporary = scratch_directory(self._workspace.context.state_dir)
         self._scratch.append(temporary)
+        variables = self._environment()
         environment = job_environment(
             self._workspace.container_environment(self.record.get("RoleArn")),
-            self._environment(),
+            variables,
+            self._workspace.variables(variables),
             {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(temporary)},
         )
-        self._note(**{f"{self.kind.capitalize()}StartTime": now()})
+        self._note(**{f"{self.kind.capitalize()}StartTime": self._workspace.now()})
         try:
             process = JobProcess(command, directory=self._path(OPT_ML), environment=environment, stdout=self._take_line)
         except OSError as error:
@@ -201,7 +209,7 @@ class ContainerJob(threading.Thread, ABC):
         if stopping:
             process.stop()
         outcome = process.wait(self.record["StoppingCondition"]["MaxRuntimeInSeconds"])
-        self._note(**{f"{self.kind.capitalize()}EndTime": now()})
+        self._note(**{f"{self.kind.capitalize()}EndTime": self._workspace.now()})
         return outcome
 
     def _take_line(self, line: str) -> None:

@@ -19,7 +19,7 @@ from local_aws.sagemaker.data_capture import DataCapture
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_server import DRAIN_SECONDS, ModelServer, ServerFailure
 from local_aws.sagemaker.models import EndpointConfigs, Models
-from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
+from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 EVENT = "SageMaker Endpoint State Change"
 CLOSE_GRACE_SECONDS = 2.0
@@ -180,7 +180,7 @@ class Endpoints:
     def _create(self, request: Record) -> Record:
         name, config = request["EndpointName"], self._configs.config(request["EndpointConfigName"])
         _check_deployment(request)
-        moment = now()
+        moment = self._workspace.now()
         endpoint = Endpoint(
             {
                 "EndpointName": name,
@@ -256,7 +256,7 @@ class Endpoints:
                     raise ApiError("ValidationException", f"The variant name(s) {variant!r} is/are not present.")
                 fleet.weights[variant] = float(wanted.get("DesiredWeight", fleet.weights[variant]))
                 fleet.counts[variant] = wanted.get("DesiredInstanceCount", fleet.counts[variant])
-            endpoint.record["LastModifiedTime"] = now()
+            endpoint.record["LastModifiedTime"] = self._workspace.now()
         return {"EndpointArn": endpoint.record["EndpointArn"]}
 
     def _delete(self, request: Record) -> Record:
@@ -310,7 +310,7 @@ class Endpoints:
         return record
 
     def _set_status(self, endpoint: Endpoint, status: str) -> None:
-        endpoint.record.update(EndpointStatus=status, LastModifiedTime=now())
+        endpoint.record.update(EndpointStatus=status, LastModifiedTime=self._workspace.now())
         self._workspace.emit(EVENT, endpoint.record, endpoint.record["EndpointArn"])
 
     def _arn(self, name: str) -> str:

@@ -10,7 +10,7 @@ from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS, ContainerJob
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.processing_job import ProcessingJob
 from local_aws.sagemaker.training_job import TrainingJob
-from local_aws.sagemaker.workspace import Operation, Record, Workspace, not_found, now
+from local_aws.sagemaker.workspace import Operation, Record, Workspace, not_found
 
 DAY_SECONDS = 24 * 60 * 60
 Job = TypeVar("Job", bound=ContainerJob)
@@ -73,7 +73,7 @@ class JobOperations(Generic[Job]):
             job.join(timeout=15)
 
     def _new_record(self, request: Record) -> Record:
-        moment = now()
+        moment = self._workspace.now()
         record: Record = {
             "StoppingCondition": {"MaxRuntimeInSeconds": DAY_SECONDS},
             **{member: value for member, value in request.items() if member != "Tags"},

@@ -6,7 +6,7 @@ from typing import Any
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.listing import listed
-from local_aws.sagemaker.workspace import Operation, Record, Workspace, now, plain
+from local_aws.sagemaker.workspace import Operation, Record, Workspace, plain
 
 EVENT = "SageMaker Model Package State Change"
 _UPDATABLE = frozenset(
@@ -62,7 +62,7 @@ class ModelRegistry:
 
     def create(self, request: Record) -> Record:
         """Register a package: the next version of its group, or an unversioned one with a name."""
-        workspace, moment = self._workspace, now()
+        workspace, moment = self._workspace, self._workspace.now()
         group_name = request.get("ModelPackageGroupName", "").rpartition("/")[2]
         if bool(group_name) == bool(request.get("ModelPackageName")):
             raise ApiError(
@@ -103,7 +103,7 @@ class ModelRegistry:
                 "ModelPackageGroupArn": arn,
                 "ModelPackageGroupDescription": request.get("ModelPackageGroupDescription"),
                 "ModelPackageGroupStatus": "Completed",
-                "CreationTime": now(),
+                "CreationTime": self._workspace.now(),
                 "CreatedBy": {},
             }
         self._workspace.tag(arn, request.get("Tags", []))
@@ -177,7 +177,7 @@ class ModelRegistry:
                 metadata.pop(name, None)
             if metadata or "CustomerMetadataProperties" in package:
                 changed["CustomerMetadataProperties"] = metadata
-            package.update(changed, LastModifiedTime=now())
+            package.update(changed, LastModifiedTime=self._workspace.now())
         self._announce(package)
         return {"ModelPackageArn": package["ModelPackageArn"]}
 

@@ -9,7 +9,7 @@ from typing import Any
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_registry import ModelRegistry
-from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
+from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 # Machines with disks of their own, for which the API reference of CreateEndpointConfig rules out a KmsKeyId: by EC2's
 # list of instance store volumes the families with a d after the generation, and those that come in no other kind.
@@ -47,7 +47,7 @@ class Models:
         with self._workspace.lock:
             if name in self._records:
                 raise ApiError("ValidationException", f'Cannot create already existing model "{arn}".')
-            record = {**request, "ModelArn": arn, "CreationTime": now()}
+            record = {**request, "ModelArn": arn, "CreationTime": self._workspace.now()}
             self._records[name] = record
         self._workspace.tag(arn, request.get("Tags", []))
         return record
@@ -155,7 +155,7 @@ class EndpointConfigs:
         with self._workspace.lock:
             if name in self._records:
                 raise ApiError("ValidationException", f'Cannot create already existing endpoint configuration "{arn}".')
-            self._records[name] = {**request, "EndpointConfigArn": arn, "CreationTime": now()}
+            self._records[name] = {**request, "EndpointConfigArn": arn, "CreationTime": self._workspace.now()}
         self._workspace.tag(arn, request.get("Tags", []))
         return {"EndpointConfigArn": arn}
 

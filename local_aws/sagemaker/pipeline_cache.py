@@ -7,10 +7,11 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
+from local_aws.clock import Clock
 from local_aws.sagemaker.pipeline_definition import Step
 from local_aws.sagemaker.pipeline_expressions import Scope
 from local_aws.sagemaker.pipeline_steps import StepResult
-from local_aws.sagemaker.workspace import now, plain
+from local_aws.sagemaker.workspace import plain
 
 # what SageMaker compares; outputs and sizes are not among it
 KEY_MEMBERS = {
@@ -39,7 +40,8 @@ class CacheHit:
 class StepCache:
     """Results of successful steps by pipeline, step and resolved inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._hits: dict[str, dict[str, CacheHit]] = {}
 
@@ -51,14 +53,14 @@ class StepCache:
         with self._lock:
             hit = self._hits.get(pipeline, {}).get(key)
         limit = step.cache.expire_after
-        return None if hit is not None and limit is not None and now() - hit.made > limit else hit
+        return None if hit is not None and limit is not None and self._clock.now() - hit.made > limit else hit
 
     def keep(self, pipeline: str, step: Step, scope: Scope, result: StepResult, source: str) -> None:
         """Remember a result; steps without CacheConfig are remembered as well, as SageMaker does."""
         if step.type in KEY_MEMBERS:
             key = _key(step, scope)
             with self._lock:
-                self._hits.setdefault(pipeline, {})[key] = CacheHit(result, source, now())
+                self._hits.setdefault(pipeline, {})[key] = CacheHit(result, source, self._clock.now())
 
     def forget(self, pipeline: str) -> None:
         """Drop the results of a deleted pipeline."""

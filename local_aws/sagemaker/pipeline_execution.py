@@ -17,7 +17,7 @@ from local_aws.sagemaker.pipeline_definition import PipelineDefinition, Step
 from local_aws.sagemaker.pipeline_expressions import ExpressionError, Scope, as_text
 from local_aws.sagemaker.pipeline_policies import INTERNAL_ERROR
 from local_aws.sagemaker.pipeline_steps import RunningStep, StepFailure, StepResult, StepRunners, StepStopped
-from local_aws.sagemaker.workspace import Record, Workspace, now
+from local_aws.sagemaker.workspace import Record, Workspace
 
 _log = logging.getLogger(__name__)
 ENDED = frozenset({"Succeeded", "Failed", "Stopped"})
@@ -75,6 +75,11 @@ class PipelineExecution(threading.Thread):
     def status(self) -> str:
         return str(self.record["PipelineExecutionStatus"])
 
+    def start(self) -> None:
+        """Start the thread; the clock knows of it from now on."""
+        self._worker = self._workspace.context.clock.worker(f"pipeline {self.record['PipelineName']}/{self._id}")
+        super().start()
+
     def stop(self, grace_seconds: float | None = None) -> None:
         """Stop running jobs and start no more steps."""
         with self._lock:
@@ -112,6 +117,7 @@ class PipelineExecution(threading.Thread):
                 self.record["FailureReason"] = reason[:FAILURE_LENGTH]
             self._set_status(status, self.status)
         self.finished.set()
+        self._worker.end()
 
     def _run_steps(self) -> None:
         limit = self.record.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", MAX_PARALLEL_STEPS)
@@ -172,7 +178,7 @@ class PipelineExecution(threading.Thread):
             "StepDisplayName": step.raw.get("DisplayName"),
             "StepDescription": step.raw.get("Description"),
             "StepStatus": "Executing",
-            "StartTime": now(),
+            "StartTime": self._workspace.now(),
             "AttemptCount": 1,
             "StepType": step.type,
         }
@@ -223,7 +229,7 @@ class PipelineExecution(threading.Thread):
         record = self.record
         execution = {
             "StartDateTime": as_text(record["CreationTime"]),
-            "CurrentDateTime": as_text(now()),
+            "CurrentDateTime": as_text(self._workspace.now()),
             "PipelineName": record["PipelineName"],
             "PipelineArn": record["PipelineArn"],
             "PipelineExecutionId": self._id,
@@ -257,7 +263,8 @@ class PipelineExecution(threading.Thread):
     def _end_step(self, name: str, status: str, metadata: Mapping[str, Any] | None, reason: str | None = None) -> None:
         previous = self._step_records[name]["StepStatus"]
         reason = reason[:STEP_FAILURE_LENGTH] if reason else None
-        self._update(name, StepStatus=status, EndTime=now(), Metadata=metadata or None, FailureReason=reason)
+        moment = self._workspace.now()
+        self._update(name, StepStatus=status, EndTime=moment, Metadata=metadata or None, FailureReason=reason)
         self._announce_step(self._step_records[name], previous)
 
     def _update(self, name: str, **members: Any) -> None:
@@ -265,7 +272,7 @@ class PipelineExecution(threading.Thread):
             self._step_records[name] = {**self._step_records[name], **members}
 
     def _set_status(self, status: str, previous: str | None = None) -> None:
-        moment = now()
+        moment = self._workspace.now()
         self.record.update(PipelineExecutionStatus=status, LastModifiedTime=moment)
         detail = {
             "pipelineArn": self.record["PipelineArn"],

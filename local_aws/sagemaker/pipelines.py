@@ -16,7 +16,7 @@ from local_aws.sagemaker.pipeline_definition import PipelineDefinition
 from local_aws.sagemaker.pipeline_execution import ENDED, PipelineExecution
 from local_aws.sagemaker.pipeline_expressions import as_text
 from local_aws.sagemaker.pipeline_steps import StepRunners
-from local_aws.sagemaker.workspace import Operation, Record, Workspace, now
+from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 CLOSE_SECONDS = 15.0
 
@@ -27,7 +27,7 @@ class Pipelines:
     def __init__(self, workspace: Workspace, runners: StepRunners) -> None:
         self._workspace = workspace
         self._runners = runners
-        self._cache = StepCache()
+        self._cache = StepCache(workspace.context.clock)
         self._pipelines: dict[str, Record] = {}
         self._executions: dict[str, PipelineExecution] = {}
         # by pipeline and client token
@@ -67,7 +67,7 @@ class Pipelines:
         name = request["PipelineName"]
         body = self._body(request)
         PipelineDefinition.parse(body)
-        moment = now()
+        moment = self._workspace.now()
         with self._workspace.lock:
             existing = self._pipelines.get(name)
             if existing is not None and existing["ClientRequestToken"] == request["ClientRequestToken"]:
@@ -108,7 +108,7 @@ class Pipelines:
             changes["PipelineDefinition"] = self._body(request)
             PipelineDefinition.parse(changes["PipelineDefinition"])
         with self._workspace.lock:
-            pipeline.update(changes, LastModifiedTime=now())
+            pipeline.update(changes, LastModifiedTime=self._workspace.now())
         return {"PipelineArn": pipeline["PipelineArn"]}
 
     def _list(self, request: Record) -> Record:
@@ -156,7 +156,7 @@ class Pipelines:
         return {"PipelineExecutionArn": arn}
 
     def _new_execution(self, pipeline: Record, request: Record) -> Record:
-        moment = now()
+        moment = self._workspace.now()
         identity = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
         return {
             "PipelineArn": pipeline["PipelineArn"],
@@ -200,7 +200,7 @@ class Pipelines:
                     "ValidationException", f"Only failed or stopped executions can be retried, not {earlier.status!r}."
                 )
             record = {name: value for name, value in earlier.record.items() if name != "FailureReason"}
-            record |= {"PipelineExecutionStatus": "Executing", "LastModifiedTime": now()}
+            record |= {"PipelineExecutionStatus": "Executing", "LastModifiedTime": self._workspace.now()}
             record["ParallelismConfiguration"] = (
                 request.get("ParallelismConfiguration") or record["ParallelismConfiguration"]
             )

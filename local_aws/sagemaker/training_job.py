@@ -18,7 +18,7 @@ from local_aws.jobs.s3_files import (
     write_archive,
 )
 from local_aws.sagemaker.container_job import ContainerJob, JobFailure, container_words
-from local_aws.sagemaker.workspace import Record, Workspace, now
+from local_aws.sagemaker.workspace import Record, Workspace
 from local_aws.service import Image
 
 INPUT = PurePosixPath("/opt/ml/input")
@@ -151,7 +151,7 @@ class TrainingJob(ContainerJob):
             raise JobFailure(f"ClientError: Artifact upload failed: {destination}: {error}") from error
 
     def _transition(self, phase: str) -> None:
-        moment = now()
+        moment = self._workspace.now()
         transitions = self.record.setdefault("SecondaryStatusTransitions", [])
         if transitions:
             transitions[-1]["EndTime"] = moment
@@ -170,7 +170,7 @@ class TrainingJob(ContainerJob):
         if status == "Failed":
             self.record["SecondaryStatusTransitions"][-1]["StatusMessage"] = self.record["FailureReason"]
         started = self.record.get("TrainingStartTime")
-        self.record["TrainingEndTime"] = now()
+        self.record["TrainingEndTime"] = self._workspace.now()
         if started is not None:
             seconds = round((self.record["TrainingEndTime"] - started).total_seconds())
             self.record["TrainingTimeInSeconds"] = self.record["BillableTimeInSeconds"] = max(seconds, 1)
@@ -185,7 +185,7 @@ class TrainingJob(ContainerJob):
 
     def _note_metric(self, name: str, text: str) -> None:
         try:
-            metric = {"MetricName": name, "Value": float(text), "Timestamp": now()}
+            metric = {"MetricName": name, "Value": float(text), "Timestamp": self._workspace.now()}
         except ValueError:
             return
         self.metric_values.append((name, float(text)))

@@ -6,10 +6,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from local_aws.clock import Worker
 from local_aws.json_api import ApiError
 from local_aws.service import Image, LocalContext
 
@@ -35,10 +36,16 @@ class Workspace:
         self._events: deque[tuple[str, Any, str]] = deque()
         self._events_lock = threading.Lock()
         self._delivering = False
+        self.variables: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
+        """What a job's container needs beside its own variables, to reach what those name."""
 
     def arn(self, kind: str, name: str) -> str:
         """Return the ARN of a resource, `arn:aws:sagemaker:<region>:<account>:<kind>/<name>`."""
         return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name}"
+
+    def now(self) -> datetime:
+        """Return the present moment by the clock of the local AWS, in UTC."""
+        return self.context.clock.now()
 
     def client(self, service: str, role_arn: str | None = None) -> Any:
         """Return a client of this region that acts as the role."""
@@ -80,13 +87,15 @@ class Workspace:
             self._events.append((detail_type, plain(detail), arn))
             if not self._delivering:
                 self._delivering = True
-                threading.Thread(target=self._deliver, name="sagemaker-events", daemon=True).start()
+                worker = self.context.clock.worker("events of SageMaker")
+                threading.Thread(target=self._deliver, args=(worker,), name="sagemaker-events", daemon=True).start()
 
-    def _deliver(self) -> None:
+    def _deliver(self, worker: Worker) -> None:
         while True:
             with self._events_lock:
                 if not self._events:
                     self._delivering = False
+                    worker.end()
                     return
                 detail_type, detail, arn = self._events.popleft()
             try:
@@ -123,11 +132,6 @@ class Workspace:
             for key in request["TagKeys"]:
                 self._tags.get(request["ResourceArn"], {}).pop(key, None)
         return {}
-
-
-def now() -> datetime:
-    """Return the present moment, in UTC."""
-    return datetime.now(UTC)
 
 
 def not_found(message: str = "Requested resource not found.") -> ApiError:

@@ -35,6 +35,7 @@ class ScheduleRunner:
         self._schedules = schedules
         self._closed = threading.Event()
         self._changed = threading.Event()
+        self._worker = context.clock.worker("the schedules")
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +65,8 @@ class ScheduleRunner:
                 # a schedule that can't be understood must not end the others
                 _log.exception("the schedules couldn't be run")
                 upcoming = clock.now() + RETRY_AFTER
-            clock.wait_until(upcoming, lambda: self._closed.is_set() or self._changed.is_set())
+            self._worker.wait_until(upcoming, lambda: self._closed.is_set() or self._changed.is_set())
+        self._worker.end()
 
     def _run_due(self) -> datetime | None:
         """Call the target of every time that has passed, and return the next time, if there is one."""
