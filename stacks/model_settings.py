@@ -72,8 +72,15 @@ class Training(Section):
     """Training jobs with different hyperparameters instead of one; left out: one."""
 
 
+class Champion(Section):
+    """How a model has to stand against the newest approved version, both judged on the same rows."""
+
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """By how much it may be worse, in the unit of the gate's metric."""
+
+
 class Gate(Section):
-    """The quality below which a model is not registered: a metric, and the bound that fits it."""
+    """The quality below which a model is not registered: a metric, the bound that fits it, and the champion."""
 
     metric: str
     """The metric of the evaluation report that decides: auc, accuracy, precision, recall, f0_5, f1 or f2 of a binary
@@ -82,6 +89,8 @@ class Gate(Section):
     """The least value that passes, for metrics of which more is better; an execution can say otherwise."""
     maximum: Annotated[float, Field(ge=0)] | None = None
     """The most that passes, for errors: mae, mse and rmse; an execution can say otherwise."""
+    champion: Champion | None = Champion()
+    """The comparison with the newest approved version, on the gate's metric; null: none."""
 
 
 class Serving(Section):

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from mlops_constructs.pipeline_definition import Parameter, PipelineDefinition
 from mlops_constructs.pipeline_expressions import EXECUTION_ID, Join, Value
 from mlops_constructs.pipeline_steps import (
-    Comparison,
     ConditionStep,
-    FailStep,
     JobNetwork,
     JobResources,
     Manifest,
     ProcessingStep,
     PropertyFile,
-    RegisterModelStep,
     TrainingStep,
 )
 
 from .candidate_steps import Candidate, candidate_of
+from .gate_steps import Registration, bound_parameter, evaluate_arguments, gate_step, report_file
 from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
@@ -47,23 +45,16 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     """The pipeline of one model. Everything that an execution writes lies under its own id."""
     test_days = Parameter(name="TestDays", type="Integer", default=model.training.test_days)
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
-    bound = _bound_parameter(model)
+    bound = bound_parameter(model)
     data = Parameter(name="Data", type="String", default=surroundings.manifest)
     build = _Steps(model, surroundings)
     prepare = build.prepare(data, test_days, validation_days)
     train = candidate_of(model, build.train(prepare))
-    evaluate = build.evaluate(prepare, train)
+    evaluate = build.evaluate(prepare, train, bound)
     return PipelineDefinition(
         parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound],
-        steps=[prepare, train, evaluate, build.gate(data, train, evaluate, bound)],
+        steps=[prepare, train, evaluate, build.gate(data, train, evaluate)],
     )
-
-
-def _bound_parameter(model: Model) -> Parameter:
-    gate = model.gate
-    if gate.maximum is not None:
-        return Parameter(name="MaximumError", type="Float", default=gate.maximum)
-    return Parameter(name="MinimumQuality", type="Float", default=gate.minimum)
 
 
 class _Steps:
@@ -113,38 +104,24 @@ class _Steps:
             network=self._at.network,
         )
 
-    def evaluate(self, prepare: ProcessingStep, train: Candidate) -> ProcessingStep:
+    def evaluate(self, prepare: ProcessingStep, train: Candidate, bound: Parameter) -> ProcessingStep:
         return self._processing(
             "Evaluate",
+            arguments=evaluate_arguments(self._model, bound, self._at.group_name),
             inputs={"model": train.model_artifact, "test": prepare.folder("test"), "code": self._at.code},
             outputs=["evaluation"],
-            property_files=[PropertyFile(name="EvaluationReport", output="evaluation", path="evaluation.json")],
+            property_files=[report_file()],
         )
 
-    def gate(self, data: Parameter, train: Candidate, evaluate: ProcessingStep, bound: Parameter) -> ConditionStep:
-        metric, serving = self._model.gate.metric, self._model.serving
-        reached = evaluate.read("EvaluationReport", f"{self._model.problem}_metrics.{metric}.value")
-        register = RegisterModelStep(
-            name="Register",
+    def gate(self, data: Parameter, train: Candidate, evaluate: ProcessingStep) -> ConditionStep:
+        registration = Registration(
             group_name=self._at.group_name,
             image_uri=self._at.image_uri,
             model_artifact=train.model_artifact,
             environment=self._environment,
-            content_types=["text/csv", "application/json"],
-            response_types=["text/csv", "application/json"],
-            instance_types=[serving.instance_type] if serving else [],
-            quality_report=Join("/", [evaluate.output("evaluation"), "evaluation.json"]),
             metadata={"Data": data.value, "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
         )
-        is_error = self._model.gate.maximum is not None
-        failed = " is above the maximum of " if is_error else " is below the minimum of "
-        rejected = FailStep(
-            name="Rejected", message=Join("", [f"The model's {metric} of ", reached, failed, bound.value])
-        )
-        good = Comparison(
-            operator="LessThanOrEqualTo" if is_error else "GreaterThanOrEqualTo", left=reached, right=bound.value
-        )
-        return ConditionStep(name="Gate", conditions=[good], then=[register], otherwise=[rejected])
+        return gate_step(self._model, evaluate, registration)
 
     def _processing(
         self,

@@ -46,6 +46,8 @@ class TrainingStack(Stack):
         lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
         lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
         self.registry.grant_register(self.training.pipeline_role)
+        if model.gate.champion:
+            self.registry.grant_list(self.training.job_role)
 
         surroundings = Surroundings(
             image_uri=foundation.image.uri,

@@ -65,6 +65,10 @@ class ModelRegistry(Construct):
         """Let a role register versions."""
         self._grant(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"])
 
+    def grant_list(self, role: iam.IRole) -> None:
+        """Let a role find versions, as the approved one that a new one is compared with, and look them up."""
+        self._grant(role, ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"])
+
     def grant_read(self, role: iam.IRole) -> None:
         """Let a role look versions up."""
         self._grant(role, ["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"])

@@ -51,6 +51,7 @@ CHANGES: Mapping[str, Any] = {
     "model.training.hyperparameters": {"rounds": 1},
     "model.gate.metric": "f1",
     "model.gate.minimum": 0.71,
+    "model.gate.champion.margin": 0.01,
     "model.problem+gate.maximum": ("regression", {"metric": "mae", "maximum": 14.0}),
     "model.serving.instance_type": "ml.m5.xlarge",
     "model.serving.instance_count": 3,

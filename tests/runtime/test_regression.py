@@ -167,3 +167,14 @@ def test_an_endpoint_told_to_be_another_kind_never_listens(container: Container,
     done = container.run("serve")
     assert done.returncode == 1
     assert "was trained as regression, but PROBLEM says binary_classification" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("maximum", "passed", "told"), [("100", True, "meets the maximum of 100"), ("0.01", False, "is above the maximum")]
+)
+def test_an_error_is_bounded_from_above(job: Container, maximum: str, passed: bool, told: str) -> None:
+    done = job.run("evaluate", "--metric", "mae", "--maximum", maximum)
+    assert done.returncode == 0, done.stderr
+    gate = json_file(job.base / REPORT)["gate"]
+    assert gate["passed"] is passed
+    assert told in gate["reason"]

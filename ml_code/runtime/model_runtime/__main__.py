@@ -33,7 +33,7 @@ def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
     elif command == "evaluate":
         from model_runtime import evaluate
 
-        evaluate.main(paths)
+        evaluate.main(paths, arguments)
     elif command == "serve":
         from model_runtime.serving import server
 

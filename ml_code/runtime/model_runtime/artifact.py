@@ -87,8 +87,8 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
     shutil.copytree(artifact.code.package, target, ignore=shutil.ignore_patterns("__pycache__", "tests"))
 
 
-def load_artifact(directory: Path) -> Artifact:
-    """Read an artifact; raises JobError when a file is missing or broken, or when booster and description disagree."""
+def read_description(directory: Path) -> Description:
+    """Read what an artifact says of itself, none of its code run; raises JobError for what is no artifact."""
     for name in (BOOSTER_FILE, DESCRIPTION_FILE):
         if not (directory / name).is_file():
             raise JobError(f"{directory} is no model of this runtime: {name} is missing")
@@ -98,6 +98,12 @@ def load_artifact(directory: Path) -> Artifact:
     except (ValueError, TypeError, KeyError) as error:
         raise JobError(f"{directory / DESCRIPTION_FILE} can't be read: {error}") from error
     problem_named(description.problem, f"{directory / DESCRIPTION_FILE}: problem")
+    return description
+
+
+def load_artifact(directory: Path) -> Artifact:
+    """Read an artifact; raises JobError when a file is missing or broken, or when booster and description disagree."""
+    description = read_description(directory)
     booster = xgb.Booster()
     try:
         booster.load_model(directory / BOOSTER_FILE)

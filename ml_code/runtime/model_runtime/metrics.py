@@ -72,17 +72,26 @@ def _number(value: float) -> float | str:
     return "NaN" if np.isnan(value) else float(value)
 
 
-def _area_and_deviation(labels: Labels, scores: Floats) -> tuple[float, float]:
-    """The area and its standard deviation after DeLong (1988), both from ranks."""
+def placements(labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
+    """For each positive row the share of negatives below it, for each negative the share of positives above it.
+
+    Ties count half. Their means are the area under the curve; both classes must be there.
+    """
     positives, negatives = scores[labels], scores[~labels]
     m, n = len(positives), len(negatives)
-    if m == 0 or n == 0:
-        return NAN, NAN
-    # For each positive the share of negatives below it, and for each negative the share of positives above it.
     ordered = np.sort(negatives)
     above = (np.searchsorted(ordered, positives, "left") + np.searchsorted(ordered, positives, "right")) / (2 * n)
     ordered = np.sort(positives)
     below = 1 - (np.searchsorted(ordered, negatives, "left") + np.searchsorted(ordered, negatives, "right")) / (2 * m)
+    return above, below
+
+
+def _area_and_deviation(labels: Labels, scores: Floats) -> tuple[float, float]:
+    """The area and its standard deviation after DeLong (1988), both from ranks."""
+    m, n = int(labels.sum()), int((~labels).sum())
+    if m == 0 or n == 0:
+        return NAN, NAN
+    above, below = placements(labels, scores)
     area = float(above.mean())
     if m < 2 or n < 2:
         return area, NAN

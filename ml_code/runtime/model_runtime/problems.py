@@ -22,9 +22,9 @@ VARIABLE = "PROBLEM"
 class Problem:
     """A kind of question.
 
-    `mean_label` is what the mean of the labels says, `headline` the metric to show first, `answer` what a model must
-    give for a row, between `lowest` and `highest`. `labels` reads labels and raises JobError for those that prove
-    nothing; `metrics` judges predictions by them.
+    `mean_label` is what the mean of the labels says, `headline` the metric to show first, `gate_metrics` are those that
+    a gate can be set on, `answer` is what a model must give for a row, between `lowest` and `highest`. `labels` reads
+    labels and raises JobError for those that prove nothing; `metrics` judges predictions by them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Problem:
     answer: str
     lowest: float
     highest: float
+    gate_metrics: tuple[str, ...]
     labels: Callable[[pl.Series], Any]
     metrics: Callable[[Any, Floats], dict[str, Any]]
 
@@ -83,6 +84,7 @@ BINARY_CLASSIFICATION = Problem(
     answer="a probability",
     lowest=0.0,
     highest=1.0,
+    gate_metrics=("auc", "accuracy", "precision", "recall", "f0_5", "f1", "f2"),
     labels=binary_labels,
     metrics=binary_classification_metrics,
 )
@@ -93,6 +95,7 @@ REGRESSION = Problem(
     answer="a finite number",
     lowest=-np.inf,
     highest=np.inf,
+    gate_metrics=("mae", "mse", "rmse", "r2"),
     labels=numeric_labels,
     metrics=regression_metrics,
 )

@@ -1,0 +1,123 @@
+"""The champion: the newest approved version of the model, which a candidate has to stand against.
+
+It comes from the model registry and answers in a process of its own, so that a version which no longer loads is a
+finding and not the end of the job.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import polars as pl
+from botocore.exceptions import BotoCoreError, ClientError
+
+from model_runtime.artifact import Description, read_description
+from model_runtime.errors import JobError
+from model_runtime.metrics import Floats
+from model_runtime.predictions import ARCHIVE, unpack_model
+
+SECONDS_TO_ANSWER = 1800
+
+
+class NotComparable(Exception):
+    """There is nothing to compare with; the text is the reason, as a part of a sentence."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """An approved version and its unpacked artifact."""
+
+    version: int
+    arn: str
+    directory: Path
+    description: Description
+
+    @property
+    def last_day_seen(self) -> date | None:
+        """The newest day that it has learned from; None when it doesn't say."""
+        days = [part["last"] for part in self.description.days.values() if part.get("last")]
+        return max(date.fromisoformat(day) for day in days) if days else None
+
+
+def find_champion(group: str, directory: Path) -> Champion:
+    """Fetch the newest approved version of a group into `directory`.
+
+    Raises NotComparable when no version is approved yet or its artifact isn't what this runtime writes, and JobError
+    when the registry can't be asked: what the role isn't allowed to see must not look like a missing champion.
+    """
+    try:
+        registry = boto3.client("sagemaker")
+        found = registry.list_model_packages(
+            ModelPackageGroupName=group,
+            ModelApprovalStatus="Approved",
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            MaxResults=1,
+        )["ModelPackageSummaryList"]
+        if not found:
+            raise NotComparable(f"no version of {group} is approved yet")
+        package = registry.describe_model_package(ModelPackageName=found[0]["ModelPackageArn"])
+    except (ClientError, BotoCoreError) as error:
+        raise JobError(f"the model registry can't be asked for the champion of {group}: {error}") from error
+    version = int(package["ModelPackageVersion"])
+    try:
+        _download(_artifact_uri(package), directory / ARCHIVE)
+        unpacked = unpack_model(directory, directory / "model")
+        description = read_description(unpacked)
+    except (ClientError, BotoCoreError, JobError, LookupError, OSError) as error:
+        raise NotComparable(f"version {version} can't be loaded: {_line(error)}") from error
+    return Champion(version, package["ModelPackageArn"], unpacked, description)
+
+
+def check_comparable(champion: Champion, candidate: Description) -> None:
+    """Raise NotComparable when the champion answers another question, or from other columns."""
+    mine, its = candidate, champion.description
+    for what, own, other in (("problem", mine.problem, its.problem), ("label", mine.label, its.label)):
+        if own != other:
+            raise NotComparable(f"version {champion.version} has another {what}: {other} instead of {own}")
+    if set(mine.features) != set(its.features):
+        gone, new = sorted(set(its.features) - set(mine.features)), sorted(set(mine.features) - set(its.features))
+        changes = [f"without {', '.join(gone)}"] * bool(gone) + [f"with {', '.join(new)}"] * bool(new)
+        raise NotComparable(f"version {champion.version} has other features; the candidate is {' and '.join(changes)}")
+
+
+def answers(champion: Champion, rows: pl.DataFrame, directory: Path) -> Floats:
+    """What the champion predicts for the rows; raises NotComparable with its own reason when it can't."""
+    table, target = directory / "rows.parquet", directory / "predictions.parquet"
+    rows.select(champion.description.features).write_parquet(table)
+    command = [sys.executable, "-m", "model_runtime.predictions", *map(str, (champion.directory, table, target))]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, cwd=directory
+        )
+    except subprocess.TimeoutExpired:
+        raise NotComparable(
+            f"version {champion.version} gave no answer for {rows.height} rows within {SECONDS_TO_ANSWER} s"
+        ) from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
+        raise NotComparable(f"version {champion.version} can't be loaded: {last}")
+    found: Floats = pl.read_parquet(target)["prediction"].to_numpy()
+    return found
+
+
+def _artifact_uri(package: Mapping[str, Any]) -> str:
+    return str(package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
+
+
+def _download(uri: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = urlsplit(uri)
+    boto3.client("s3").download_file(place.netloc, place.path.lstrip("/"), str(target))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

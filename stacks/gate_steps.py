@@ -1,0 +1,82 @@
+"""The end of a training pipeline: what passes the gate is registered, what doesn't ends the execution with the reason.
+
+The job Evaluate decides, since it has all the figures; the pipeline reads its verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops_constructs.pipeline_definition import Parameter
+from mlops_constructs.pipeline_expressions import Join, Value
+from mlops_constructs.pipeline_steps import (
+    Comparison,
+    ConditionStep,
+    FailStep,
+    ProcessingStep,
+    PropertyFile,
+    RegisterModelStep,
+)
+
+from .model_settings import Model
+
+REPORT = "EvaluationReport"
+OUTPUT = "evaluation"
+
+
+def bound_parameter(model: Model) -> Parameter:
+    """The parameter with which an execution can move the bound of the gate."""
+    gate = model.gate
+    if gate.maximum is not None:
+        return Parameter(name="MaximumError", type="Float", default=gate.maximum)
+    return Parameter(name="MinimumQuality", type="Float", default=gate.minimum)
+
+
+def report_file() -> PropertyFile:
+    """The report among the outputs of Evaluate."""
+    return PropertyFile(name=REPORT, output=OUTPUT, path="evaluation.json")
+
+
+def evaluate_arguments(model: Model, bound: Parameter, group_name: str) -> list[Value]:
+    """What Evaluate is told: the gate's metric and bound, and where the champion is found."""
+    gate = model.gate
+    limit = "--minimum" if gate.maximum is None else "--maximum"
+    arguments: list[Value] = ["--metric", gate.metric, limit, Join("", [bound.value])]
+    if gate.champion is not None:
+        arguments += ["--champions", group_name, "--margin", f"{gate.champion.margin:g}"]
+    return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What a version is registered with beside what Evaluate reports: S3 URIs and metadata that lineage starts from."""
+
+    group_name: str
+    image_uri: str
+    model_artifact: Value
+    environment: Mapping[str, str]
+    metadata: Mapping[str, Value]
+
+
+def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration) -> ConditionStep:
+    """Register the model when Evaluate's verdict says so, or fail with its reason."""
+    serving = model.serving
+    register = RegisterModelStep(
+        name="Register",
+        group_name=registration.group_name,
+        image_uri=registration.image_uri,
+        model_artifact=registration.model_artifact,
+        environment=registration.environment,
+        content_types=["text/csv", "application/json"],
+        response_types=["text/csv", "application/json"],
+        instance_types=[serving.instance_type] if serving else [],
+        quality_report=Join("/", [evaluate.output(OUTPUT), "evaluation.json"]),
+        metadata={**registration.metadata, "Gate": evaluate.read(REPORT, "gate.summary")},
+    )
+    return ConditionStep(
+        name="Gate",
+        conditions=[Comparison(operator="Equals", left=evaluate.read(REPORT, "gate.passed"), right=True)],
+        then=[register],
+        otherwise=[FailStep(name="Rejected", message=evaluate.read(REPORT, "gate.reason"))],
+    )
