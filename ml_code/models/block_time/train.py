@@ -8,6 +8,7 @@ import polars as pl
 import xgboost as xgb
 
 from block_time.features import FEATURES, LABEL
+from model_runtime.boosting import boost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +54,15 @@ def fit(train: pl.DataFrame, validation: pl.DataFrame, hyperparameters: Hyperpar
         "colsample_bytree": hyperparameters.colsample_bytree,
         "seed": hyperparameters.seed,
     }
-    probe = xgb.train(
+    probe = boost(
         parameters,
         matrix(train),
         hyperparameters.rounds,
+        stage="probe",
         evals=[(matrix(validation), "validation")],
         early_stopping_rounds=hyperparameters.early_stopping_rounds,
-        verbose_eval=25,
     )
-    return xgb.train(parameters, matrix(pl.concat([train, validation])), probe.best_iteration + 1)
+    return boost(parameters, matrix(pl.concat([train, validation])), probe.best_iteration + 1)
 
 
 def matrix(rows: pl.DataFrame) -> xgb.DMatrix:

@@ -37,6 +37,16 @@ class ContainerPaths:
         """A training job's hyperparameters: JSON, all values strings."""
         return self.base / "input" / "config" / "hyperparameters.json"
 
+    @property
+    def resources(self) -> Path:
+        """The hosts of a training job: `resourceconfig.json`."""
+        return self.base / "input" / "config" / "resourceconfig.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What SageMaker keeps in S3 while a training job runs, and brings back before it starts again."""
+        return self.base / "checkpoints"
+
     def channel(self, name: str) -> Path:
         """The directory of a training job's input channel."""
         return self.base / "input" / "data" / name
