@@ -52,6 +52,11 @@ class ContainerPaths:
         return self.base / "input" / "data" / name
 
     @property
+    def output_data(self) -> Path:
+        """What becomes output.tar.gz after training, beside the model."""
+        return self.base / "output" / "data"
+
+    @property
     def model(self) -> Path:
         """What becomes model.tar.gz after training, and what it is unpacked to before serving."""
         return self.base / "model"
