@@ -1,0 +1,116 @@
+"""A pipeline that tunes: the platform's own definition, with the runtime as the container, on a small dataset."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local_aws.sagemaker import SageMakerService
+from local_aws.service import Image
+from mlops_constructs.pipeline_definition import PipelineDefinition
+from stacks.model_settings import Model
+from stacks.training_definition import Surroundings, training_definition
+from tests.runtime.container import RUNTIME, TOY, rows
+
+ROLE = "arn:aws:iam::123456789012:role/pipeline"
+ENDED = ("Succeeded", "Failed", "Stopped")
+DECLARATION = """
+name: toy
+description: Is a flight late?
+problem: binary_classification
+data: {dataset: flights, label: late, features: [hour, distance, carrier]}
+training:
+  test_days: 5
+  validation_days: 5
+  hyperparameters: {rounds: 10}
+  tuning:
+    ranges:
+      learning_rate: {continuous: [0.001, 1.0], scale: log}
+      rounds: {integer: [1, 60]}
+    trials: 4
+    parallel: 2
+gate: {metric: auc, minimum: 0.55}
+"""
+
+
+@pytest.fixture
+def lake(server: Any, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    """The toy model's code and thirty days of rows in S3, and the runtime as the container."""
+    monkeypatch.setenv("PYTHONPATH", str(RUNTIME))
+    server.images["mlops-runtime"] = Image(sys.executable, (sys.executable, "-m", "model_runtime"))
+    s3 = server.client("s3")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as package:
+        for name, text in TOY.items():
+            package.writestr(f"toy/{name}", text)
+    s3.put_object(Bucket="lake", Key="code/asset.zip", Body=archive.getvalue())
+    keys = []
+    for (day,), part in rows().group_by("day"):
+        body = io.BytesIO()
+        part.drop("day").write_parquet(body)
+        keys.append(f"day={day}/part-0.parquet")
+        s3.put_object(Bucket="lake", Key=f"curated/{keys[-1]}", Body=body.getvalue())
+    manifest = [{"prefix": "s3://lake/curated/"}, *sorted(keys)]
+    s3.put_object(Bucket="lake", Key="manifest.json", Body=json.dumps(manifest).encode())
+    return Surroundings(
+        image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime:1",
+        role_arn=ROLE,
+        kms_key_arn="",
+        group_name="toy",
+        code="s3://lake/code/asset.zip",
+        manifest="s3://lake/manifest.json",
+        artifacts="s3://lake/artifacts/toy",
+    )
+
+
+@pytest.fixture
+def run(server: Any, wait: Callable[..., Any]) -> Callable[[PipelineDefinition], dict[str, Any]]:
+    def execute(definition: PipelineDefinition) -> dict[str, Any]:
+        server.add(SageMakerService(server.context))
+        sagemaker = server.client("sagemaker")
+        sagemaker.create_model_package_group(ModelPackageGroupName="toy")
+        sagemaker.create_pipeline(PipelineName="toy", RoleArn=ROLE, PipelineDefinition=definition.to_body())
+        arn = sagemaker.start_pipeline_execution(PipelineName="toy")["PipelineExecutionArn"]
+        found = wait(
+            lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn),
+            lambda found: found["PipelineExecutionStatus"] in ENDED,
+            120,
+        )
+        assert found["PipelineExecutionStatus"] == "Succeeded", found.get("FailureReason")
+        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+        return {step["StepName"]: step for step in steps}
+
+    return execute
+
+
+def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
+    server: Any, lake: Surroundings, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    steps = run(training_definition(Model.model_validate(yaml.safe_load(DECLARATION)), lake))
+    assert "Train" not in steps
+    sagemaker = server.client("sagemaker")
+    name = steps["Tune"]["Metadata"]["TuningJob"]["Arn"].rpartition("/")[2]
+    tuned = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    jobs = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name, SortBy="FinalObjectiveMetricValue", SortOrder="Descending"
+    )["TrainingJobSummaries"]
+    values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in jobs]
+    assert len(values) >= 2
+    assert values[0] > values[-1]
+    best = tuned["BestTrainingJob"]["TrainingJobName"]
+    assert best == jobs[0]["TrainingJobName"]
+    package = sagemaker.describe_model_package(ModelPackageName=steps["Register"]["Metadata"]["RegisterModel"]["Arn"])
+    (container,) = package["InferenceSpecification"]["Containers"]
+    assert container["ModelDataUrl"].endswith(f"/model/{best}/output/model.tar.gz")
+    evaluated = steps["Evaluate"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    job = sagemaker.describe_processing_job(ProcessingJobName=evaluated)
+    read = {each["InputName"]: each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"]}
+    assert read["model"] == container["ModelDataUrl"]
