@@ -47,7 +47,8 @@ def start(port: int, state_dir: Path, images: Mapping[str, Image]) -> dict[str, 
             'in `make` with ARGS="--port ..."'
         )
     state_dir.mkdir(parents=True, exist_ok=True)
-    for left_behind in ("jobs", "endpoints"):  # state lives in memory: what an earlier server left belongs to nothing
+    # state lives in memory: what an earlier server left belongs to nothing
+    for left_behind in ("jobs", "endpoints", "mlflow"):
         shutil.rmtree(state_dir / left_behind, ignore_errors=True)
     log = state_dir / "server.log"
     encoded = {name: {"python": image.python, "entrypoint": list(image.entrypoint)} for name, image in images.items()}

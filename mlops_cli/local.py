@@ -104,6 +104,8 @@ def _status_table(found: dict[str, Any]) -> Table:
     table.add_row("state and log", found["state_dir"])
     for name, where in sorted(found["endpoints"].items()):
         table.add_row("endpoint", f"{name} -> {where}")
+    for name, app in sorted(found["mlflow_apps"].items()):
+        table.add_row("MLflow", f"{name} -> {app['url']}" + ("" if app["state"] == "ready" else f" ({app['state']})"))
     inert = found["inert_resource_types"]
     table.add_row("inert types", ", ".join(sorted(inert)) or "none")
     return table

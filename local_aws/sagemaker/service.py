@@ -13,6 +13,7 @@ from local_aws.json_api import ApiError, JsonApi
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.invocations import PATH, Invocations
 from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
+from local_aws.sagemaker.mlflow import MlflowApps
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.pipeline_steps import StepRunners
@@ -37,11 +38,13 @@ class Region:
         self.configs = EndpointConfigs(self.workspace, self.models)
         self.endpoints = Endpoints(self.workspace, self.configs, self.models)
         self.invocations = Invocations(self.workspace, self.endpoints)
+        self.mlflow = MlflowApps(self.workspace)
+        self.workspace.variables = self.mlflow.container_variables
         runners = StepRunners(self.training, self.processing, self.tuning, self.registry, self.models)
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
             self.workspace, self.training, self.processing, self.tuning, self.registry, self.models, self.configs,
-            self.endpoints, self.pipelines,
+            self.endpoints, self.mlflow, self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -54,6 +57,7 @@ class Region:
         self.training.close()
         self.processing.close()
         self.endpoints.close()
+        self.mlflow.close()
 
 
 class SageMakerService:
@@ -93,6 +97,12 @@ class SageMakerService:
         with self._lock:
             regions = list(self._regions.values())
         return {name: where for region in regions for name, where in region.endpoints.live().items()}
+
+    def mlflow_apps(self) -> dict[str, Any]:
+        """Return where the server of each MLflow app, of any account and region, answers."""
+        with self._lock:
+            regions = list(self._regions.values())
+        return {name: where for region in regions for name, where in region.mlflow.live().items()}
 
     def _region(self, account: str, name: str) -> Region:
         with self._lock:

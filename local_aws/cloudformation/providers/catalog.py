@@ -24,6 +24,9 @@ from local_aws.cloudformation.providers.provider import Provider
 
 INERT_TYPES: Mapping[str, str] = {
     "AWS::CDK::Metadata": "carries the versions of the constructs for AWS's statistics",
+    "AWS::SageMaker::Domain": "Studio is a web application of AWS's; notebooks run with any Jupyter here",
+    "AWS::SageMaker::UserProfile": "belongs to a Studio domain",
+    "AWS::SageMaker::Space": "belongs to a Studio domain",
 }
 
 _TABLES: tuple[ApiResource, ...] = (
@@ -52,6 +55,7 @@ _TABLES: tuple[ApiResource, ...] = (
     sagemaker.MODEL,
     sagemaker.ENDPOINT_CONFIG,
     sagemaker.ENDPOINT,
+    sagemaker.MLFLOW_APP,
 )
 
 PROVIDERS: Mapping[str, Provider] = {

@@ -1,4 +1,4 @@
-"""AWS::SageMaker: package groups, pipelines, models, endpoint configurations and endpoints."""
+"""AWS::SageMaker: package groups, pipelines, models, endpoint configurations, endpoints and MLflow apps."""
 
 from __future__ import annotations
 
@@ -123,5 +123,21 @@ ENDPOINT = Endpoint(
     delete_operation=Operation("DeleteEndpoint", {"EndpointName": "properties.EndpointName"}),
     physical_id="created.EndpointArn",
     attributes={"EndpointName": "properties.EndpointName", "EndpointArn": "id"},
+    tagging=_tagging("id"),
+)
+
+MLFLOW_APP = ApiResource(
+    type="AWS::SageMaker::MlflowApp",
+    service="sagemaker",
+    create_operation=Operation("CreateMlflowApp", body=""),
+    read_operation=Operation("DescribeMlflowApp", {"Arn": "id"}),
+    update_operation=Operation("UpdateMlflowApp", {"Arn": "id"}, body="", without=frozenset({"RoleArn"})),
+    delete_operation=Operation("DeleteMlflowApp", {"Arn": "id"}),
+    physical_id="created.Arn",
+    attributes={
+        "Arn": "id",
+        "MlflowVersion": "read.MlflowVersion",
+        "Status": "read.Status",
+    },
     tagging=_tagging("id"),
 )
