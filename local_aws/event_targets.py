@@ -15,18 +15,18 @@ from local_aws.service import LocalContext
 
 _LOG = logging.getLogger(__name__)
 _MOTO = frozenset({"logs", "sqs", "events"})
-_OURS = frozenset({"sns", "sagemaker", "glue"})
+_OURS = frozenset({"sns", "sagemaker", "glue", "states"})
 
 
 def is_supported(arn: str) -> bool:
-    """Say whether events reach a target. Of Glue, only workflows are targets."""
+    """Say whether events reach a target: log groups, queues, buses, topics, pipelines, workflows, state machines."""
     if _service(arn) == "glue":
         return arn.split(":")[5].startswith("workflow/")
     return _service(arn) in _MOTO | _OURS
 
 
 def deliver_events(context: LocalContext) -> None:
-    """Have every rule of this process deliver to topics, pipelines and workflows as well as to moto's own targets.
+    """Have every rule of this process deliver to our own targets as well as to moto's: see `is_supported`.
 
     A target that fails is logged and doesn't keep the others, or what caused the event, from going on.
     """
@@ -63,8 +63,7 @@ def deliver_events(context: LocalContext) -> None:
 
 def _hand_over(context: LocalContext, target: dict[str, Any], event: dict[str, Any]) -> None:
     """Give an event to a service of ours as it is: those that take events have no use for an Input."""
-    if "RoleArn" not in target:
-        raise ApiError("ValidationException", "the target has no RoleArn, which EventBridge needs to reach it")
+    _check_role(target)
     context.event_targets[_service(target["Arn"])](target["Arn"], event)
 
 
@@ -75,10 +74,21 @@ def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> Non
         message = content if isinstance(content, str) else json.dumps(content)
         context.client("sns", region=region).publish(TopicArn=arn, Message=message)
         return
+    if _service(arn) == "states":
+        _check_role(target)
+        context.client("stepfunctions", region=region, role_arn=target["RoleArn"]).start_execution(
+            stateMachineArn=arn, input=content if isinstance(content, str) else json.dumps(content)
+        )
+        return
     parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
     context.client("sagemaker", region=region, role_arn=target.get("RoleArn")).start_pipeline_execution(
         PipelineName=arn.rpartition("/")[2], PipelineParameters=parameters
     )
+
+
+def _check_role(target: dict[str, Any]) -> None:
+    if "RoleArn" not in target:
+        raise ApiError("ValidationException", "the target has no RoleArn, which EventBridge needs to reach it")
 
 
 def _service(arn: str) -> str:

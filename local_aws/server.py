@@ -30,6 +30,7 @@ from local_aws.process import no_proxy, source_fingerprint
 from local_aws.sagemaker import SageMakerService
 from local_aws.schedules import SchedulerService
 from local_aws.service import Image, LocalContext
+from local_aws.states import StepFunctionsService
 
 HOST = "127.0.0.1"
 
@@ -69,8 +70,8 @@ class LocalAwsServer:
         self._sagemaker = SageMakerService(self.context)
         self._glue = GlueService(self.context)
         self._services = (
-            SchedulerService(self.context), self._cloudformation, self._sagemaker, self._glue,
-            AthenaService(self.context),
+            SchedulerService(self.context), StepFunctionsService(self.context), self._cloudformation, self._sagemaker,
+            self._glue, AthenaService(self.context),
         )  # fmt: skip
         self._gateway = Gateway(self._services, self.status)
 

@@ -12,26 +12,11 @@ from botocore import xform_name
 from botocore.validate import ParamValidator
 
 from local_aws.json_api import service_model
+from local_aws.sdk_services import SDK_SERVICES
 
 Target = Mapping[str, Any]
 
 _UNIVERSAL = re.compile(r"arn:aws:scheduler:::aws-sdk:([a-z0-9]+):([a-z]\w*)")
-# what the SDKs call a service in the ARN of a target, and boto3's name of it
-_SERVICES = {
-    "athena": "athena",
-    "cloudformation": "cloudformation",
-    "cloudwatchlogs": "logs",
-    "ecr": "ecr",
-    "eventbridge": "events",
-    "glue": "glue",
-    "kms": "kms",
-    "s3": "s3",
-    "sagemaker": "sagemaker",
-    "scheduler": "scheduler",
-    "sns": "sns",
-    "sqs": "sqs",
-    "ssm": "ssm",
-}
 # EventBridge Scheduler calls nothing that only reads
 _READING = (
     "get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "read", "lookup", "discover",
@@ -68,8 +53,8 @@ def api_call(target: Target, attributes: Mapping[str, str]) -> ApiCall:
     if service not in _TEMPLATED:
         raise ValueError(
             f"the local AWS's schedules don't reach the target {target['Arn']}: they reach any API by "
-            f"arn:aws:scheduler:::aws-sdk:<service>:<operation>, SageMaker pipelines, SNS topics, SQS queues and "
-            f"event buses"
+            f"arn:aws:scheduler:::aws-sdk:<service>:<operation>, SageMaker pipelines, state machines, SNS "
+            f"topics, SQS queues and event buses"
         )
     parameters, build = _TEMPLATED[service]
     unknown = sorted(key for key in target if key.endswith("Parameters") and key != parameters)
@@ -79,13 +64,13 @@ def api_call(target: Target, attributes: Mapping[str, str]) -> ApiCall:
 
 
 def _universal_call(name: str, action: str, text: str | None) -> ApiCall:
-    service = _SERVICES.get(name)
-    if service is None:
-        raise ValueError(f"the local AWS's schedules call {', '.join(_SERVICES)}, not {name}")
+    known = SDK_SERVICES.get(name)
+    if known is None:
+        raise ValueError(f"the local AWS's schedules call {', '.join(SDK_SERVICES)}, not {name}")
     if action.startswith(_READING):
         raise ValueError(f"EventBridge Scheduler makes no calls that only read, such as {name}:{action}")
     operation = action[0].upper() + action[1:]
-    model = service_model(service)
+    service, model = known.client, service_model(known.client)
     if operation not in model.operation_names:
         raise ValueError(f"{name} has no operation {action}")
     try:
@@ -109,6 +94,11 @@ def _pipeline(arn: str, parameters: Target, text: str | None) -> ApiCall:
         raise ValueError(f"of SageMaker, schedules start pipelines, not {arn}")
     listed = parameters.get("PipelineParameterList", [])
     return ApiCall("sagemaker", "StartPipelineExecution", {"PipelineName": name, "PipelineParameters": listed})
+
+
+def _state_machine(arn: str, parameters: Target, text: str | None) -> ApiCall:
+    del parameters
+    return ApiCall("stepfunctions", "StartExecution", {"stateMachineArn": arn, "input": text or "{}"})
 
 
 def _topic(arn: str, parameters: Target, text: str | None) -> ApiCall:
@@ -137,6 +127,7 @@ def queue_url(arn: str) -> str:
 _Build = Callable[[str, Target, str | None], ApiCall]
 _TEMPLATED: dict[str, tuple[str, _Build]] = {
     "sagemaker": ("SageMakerPipelineParameters", _pipeline),
+    "states": ("", _state_machine),
     "sns": ("", _topic),
     "sqs": ("SqsParameters", _queue),
     "events": ("EventBridgeParameters", _event_bus),

@@ -18,6 +18,7 @@ from local_aws.cloudformation.providers import (
     scheduler,
     sns,
     ssm,
+    states,
 )
 from local_aws.cloudformation.providers.api_resource import ApiResource
 from local_aws.cloudformation.providers.provider import Provider
@@ -50,6 +51,7 @@ _TABLES: tuple[ApiResource, ...] = (
     athena.NAMED_QUERY,
     scheduler.SCHEDULE,
     scheduler.SCHEDULE_GROUP,
+    states.STATE_MACHINE,
     sagemaker.MODEL_PACKAGE_GROUP,
     sagemaker.PIPELINE,
     sagemaker.MODEL,

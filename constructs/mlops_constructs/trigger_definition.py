@@ -1,0 +1,193 @@
+"""The state machine that all triggers of a training pipeline go through, as plain data: Amazon States Language, JSONata.
+
+Its input is `{"trigger": <name>, "parameters": [{"Name": ..., "Value": ...}], "at_most_every_hours": <number>}`; all but
+the name may be left out. Its output is `{"PipelineExecutionArn": ..., "joined": <whether another trigger started it>}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+State = dict[str, Any]
+
+POLL_SECONDS = 30
+"""How often a trigger that waits looks whether the execution before it has ended."""
+LONGEST_SECONDS = 30 * 24 * 3600
+"""After which a trigger gives up: an execution of a pipeline can run for 28 days."""
+_SHOWN = 50
+_TOKEN = "the-pipeline-execution-that-comes-after-"
+_REGULAR = "Started by its triggers"
+_BEGINNING = "1970-01-01T00:00:00.000Z"
+_RETRY = [
+    # another request has taken the place: trying again won't help
+    {"ErrorEquals": ["SageMaker.ConflictException"], "MaxAttempts": 0},
+    {
+        "ErrorEquals": ["States.ALL"],
+        "IntervalSeconds": 2,
+        "MaxAttempts": 4,
+        "BackoffRate": 3,
+        "JitterStrategy": "FULL",
+    },
+]
+
+
+def trigger_definition(pipeline_name: str) -> dict[str, Any]:
+    """The definition for one pipeline.
+
+    A trigger looks up the newest execution, waits until it has ended, and starts the one that comes after it, under a
+    token made of the id of the one before. Triggers that have seen the same one get the same successor from SageMaker,
+    however many they are; one that finds there an execution of other parameters than its own waits for it in turn.
+    """
+    return {
+        "Comment": f"Starts {pipeline_name}: one execution at a time, and none for nothing",
+        "QueryLanguage": "JSONata",
+        "StartAt": "FindNewest",
+        "TimeoutSeconds": LONGEST_SECONDS,
+        "States": {
+            "FindNewest": _find_newest(pipeline_name),
+            "IsRunning": _choice("{% $status in ['Executing', 'Stopping'] %}", "WaitForEnd", otherwise="CoolDown"),
+            "WaitForEnd": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "LookAgain"},
+            "LookAgain": _task(
+                "describePipelineExecution",
+                {"PipelineExecutionArn": "{% $seen %}"},
+                assign={"status": "{% $states.result.PipelineExecutionStatus %}"},
+                following="IsRunning",
+            ),
+            "CoolDown": {
+                "Type": "Wait",
+                # a moment that has passed is not waited for
+                "Timestamp": "{% $fromMillis($toMillis($started) + $hours * 3600000) %}",
+                "Next": "FindSuccessor",
+            },
+            "FindSuccessor": _find_successor(pipeline_name),
+            "HasSuccessor": _has_successor(),
+            "Start": _start(pipeline_name),
+            "GiveWay": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "FindSuccessor"},
+            "LookAtIt": _look_at_it(),
+            "IsOurs": _is_ours(),
+            "Started": _succeed("{% $successor %}", joined=False),
+            "Joined": _succeed("{% $joined %}", joined=True),
+        },
+    }
+
+
+def _find_newest(pipeline_name: str) -> State:
+    newest = "$states.result.PipelineExecutionSummaries[0]"
+    return _list(
+        pipeline_name,
+        assign={
+            "seen": f"{{% $exists({newest}) ? {newest}.PipelineExecutionArn : 'none' %}}",
+            "status": f"{{% $exists({newest}) ? {newest}.PipelineExecutionStatus : 'none' %}}",
+            "started": f"{{% $exists({newest}) ? {newest}.StartTime : '{_BEGINNING}' %}}",
+            "parameters": "{% [$states.input.parameters] %}",
+            "hours": "{% $exists($states.input.at_most_every_hours) ? $states.input.at_most_every_hours : 0 %}",
+            "mine": (
+                "{% $count([$states.input.parameters]) > 0 "
+                f"? 'Started by ' & $states.context.Execution.Name : '{_REGULAR}' %}}"
+            ),
+        },
+        following="IsRunning",
+    )
+
+
+def _find_successor(pipeline_name: str) -> State:
+    found = "$states.result.PipelineExecutionSummaries"
+    ours = f"{found}[PipelineExecutionDescription = $mine and $toMillis(StartTime) > $toMillis($started)][0]"
+    return _list(
+        pipeline_name,
+        assign={
+            "joined": f"{{% $exists({ours}) ? {ours}.PipelineExecutionArn : 'none' %}}",
+            "newest": f"{{% $exists({found}[0]) ? {found}[0].PipelineExecutionArn : 'none' %}}",
+            "newest_status": f"{{% $exists({found}[0]) ? {found}[0].PipelineExecutionStatus : 'none' %}}",
+            "newest_started": f"{{% $exists({found}[0]) ? {found}[0].StartTime : '{_BEGINNING}' %}}",
+        },
+        following="HasSuccessor",
+    )
+
+
+def _has_successor() -> State:
+    other = {"seen": "{% $newest %}", "status": "{% $newest_status %}", "started": "{% $newest_started %}"}
+    return {
+        "Type": "Choice",
+        "Choices": [
+            {"Condition": "{% $joined != 'none' %}", "Next": "Joined"},
+            {"Condition": "{% $newest != $seen %}", "Assign": other, "Next": "IsRunning"},
+        ],
+        "Default": "Start",
+    }
+
+
+def _start(pipeline_name: str) -> State:
+    # a state machine that is deployed anew has another name, so that nothing of an earlier one's first token is left
+    previous = "($seen = 'none' ? $states.context.StateMachine.Name : $split($seen, '/')[-1])"
+    return _task(
+        "startPipelineExecution",
+        {
+            "PipelineName": pipeline_name,
+            "ClientRequestToken": f"{{% '{_TOKEN}' & {previous} %}}",
+            "PipelineExecutionDescription": "{% $mine %}",
+            "PipelineParameters": "{% $parameters %}",
+        },
+        assign={"successor": "{% $states.result.PipelineExecutionArn %}"},
+        following="LookAtIt",
+        catch=[{"ErrorEquals": ["SageMaker.ConflictException"], "Next": "GiveWay"}],
+    )
+
+
+def _look_at_it() -> State:
+    description = "$states.result.PipelineExecutionDescription"
+    return _task(
+        "describePipelineExecution",
+        {"PipelineExecutionArn": "{% $successor %}"},
+        assign={
+            "description": f"{{% $exists({description}) ? {description} : '' %}}",
+            "newest_status": "{% $states.result.PipelineExecutionStatus %}",
+            "newest_started": "{% $states.result.CreationTime %}",
+        },
+        following="IsOurs",
+    )
+
+
+def _is_ours() -> State:
+    other = {"seen": "{% $successor %}", "status": "{% $newest_status %}", "started": "{% $newest_started %}"}
+    ours = _choice("{% $description = $mine %}", "Started", otherwise="IsRunning")
+    return {**ours, "Assign": other}
+
+
+def _list(pipeline_name: str, *, assign: dict[str, str], following: str) -> State:
+    arguments = {
+        "PipelineName": pipeline_name,
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+        "MaxResults": _SHOWN,
+    }
+    return _task("listPipelineExecutions", arguments, assign=assign, following=following)
+
+
+def _task(
+    operation: str,
+    arguments: dict[str, Any],
+    *,
+    assign: dict[str, str],
+    following: str,
+    catch: list[dict[str, Any]] | None = None,
+) -> State:
+    state = {
+        "Type": "Task",
+        "Resource": f"arn:aws:states:::aws-sdk:sagemaker:{operation}",
+        "Arguments": arguments,
+        "Retry": _RETRY,
+        "Assign": assign,
+        # what comes in is of use until the end
+        "Output": "{% $states.input %}",
+        "Next": following,
+    }
+    return {**state, "Catch": catch} if catch else state
+
+
+def _choice(condition: str, following: str, *, otherwise: str) -> State:
+    return {"Type": "Choice", "Choices": [{"Condition": condition, "Next": following}], "Default": otherwise}
+
+
+def _succeed(execution: str, *, joined: bool) -> State:
+    return {"Type": "Succeed", "Output": {"PipelineExecutionArn": execution, "joined": joined}}
