@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from .engine_settings import Engine
 from .nearest import nearest
 from .setting_types import (
     ColumnName,
@@ -53,15 +54,13 @@ class ModelData(Section):
         return self
 
 
-class Training(Section):
+class Training(Engine):
     """The training pipeline's machines, how days are split, and what the algorithm is told."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
     """Machine of each of the pipeline's jobs, as ml.m5.xlarge."""
     volume_gb: Positive = 30
     """Disk of each job in GiB."""
-    max_runtime_minutes: Positive = 60
-    """Minutes after which a job is stopped."""
     test_days: Positive = 30
     """Newest days, held out to judge the model; an execution can say otherwise."""
     validation_days: Positive = 14

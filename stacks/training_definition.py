@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlops_constructs.pipeline_definition import Parameter, PipelineDefinition
 from mlops_constructs.pipeline_expressions import EXECUTION_ID, Join, Value
 from mlops_constructs.pipeline_steps import (
+    Caching,
     ConditionStep,
     JobNetwork,
     JobResources,
@@ -17,11 +18,13 @@ from mlops_constructs.pipeline_steps import (
 )
 
 from .candidate_steps import Candidate, candidate_of
+from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
 from .gate_steps import Registration, bound_parameter, evaluate_arguments, gate_step, report_file
 from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
 LAST_DAY = Parameter(name="LastDay", type="String", default="latest")
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,11 @@ class Surroundings:
 
 
 def training_definition(model: Model, surroundings: Surroundings) -> PipelineDefinition:
-    """The pipeline of one model. Everything that an execution writes lies under its own id."""
+    """The pipeline of one model. Everything that an execution writes lies under its own id.
+
+    Prepare and Train are cached: their inputs say all that they depend on. Of the manifest that is its version, which
+    never changes. Evaluate asks the registry, which changes without its inputs, and always runs.
+    """
     test_days = Parameter(name="TestDays", type="Integer", default=model.training.test_days)
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
     bound = bound_parameter(model)
@@ -53,7 +60,7 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     evaluate = build.evaluate(prepare, train, bound)
     return PipelineDefinition(
         parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound],
-        steps=[prepare, train, evaluate, build.gate(data, train, evaluate)],
+        steps=[prepare, train, evaluate, build.gate(prepare, train, evaluate)],
     )
 
 
@@ -62,6 +69,7 @@ class _Steps:
         self._model = model
         self._at = surroundings
         self._environment = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
+        self._caching = caching_of(model.training)
         self._resources = JobResources(
             instance_type=model.training.instance_type,
             volume_gb=model.training.volume_gb,
@@ -69,6 +77,7 @@ class _Steps:
         )
 
     def prepare(self, data: Parameter, test_days: Parameter, validation_days: Parameter) -> ProcessingStep:
+        files = self._model.training.files
         return self._processing(
             "Prepare",
             arguments=[
@@ -80,18 +89,33 @@ class _Steps:
                 Join("", [test_days.value]),
                 "--validation-days",
                 Join("", [validation_days.value]),
+                *(["--files", str(files)] if files > 1 else []),
             ],
-            inputs={"code": self._at.code, "features": Manifest(data.value)},
-            outputs=["train", "validation", "test"],
+            inputs={"code": self._at.code, "features": Manifest.newest(data.value)},
+            outputs={name: self._artifact(name) for name in ("train", "validation", "test")} | self._checkpoints(),
+            isolated=self._model.training.network_isolation,
+            caching=self._caching,
         )
+
+    def _checkpoints(self) -> dict[str, Value]:
+        """A folder for checkpoints, as an empty output of Prepare.
+
+        An execution that takes over prepared rows finds the checkpoints that were made of them, and its Train has the
+        same inputs as the one before. A folder of its own id would be another input in each execution.
+        """
+        if not self._model.training.checkpoints:
+            return {}
+        return {CHECKPOINTS: Join("/", [self._at.artifacts, CHECKPOINTS, EXECUTION_ID])}
 
     def train(self, prepare: ProcessingStep) -> TrainingStep:
         training = self._model.training
+        kept = training.checkpoints
+        rounds = {ROUNDS_VARIABLE: str(kept.every_rounds)} if kept else {}
         return TrainingStep(
             name="Train",
             image_uri=self._at.image_uri,
             role_arn=self._at.role_arn,
-            resources=self._resources,
+            resources=replace(self._resources, instance_count=training.instance_count),
             channels={
                 "train": prepare.folder("train"),
                 "validation": prepare.folder("validation"),
@@ -99,9 +123,11 @@ class _Steps:
             },
             output_path=self._artifact("model"),
             hyperparameters=training.hyperparameters,
-            environment=self._environment,
+            environment=self._environment | rounds,
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
+            engine=training_engine_of(training, prepare.output(CHECKPOINTS) if kept else None),
+            caching=self._caching,
         )
 
     def evaluate(self, prepare: ProcessingStep, train: Candidate, bound: Parameter) -> ProcessingStep:
@@ -109,17 +135,17 @@ class _Steps:
             "Evaluate",
             arguments=evaluate_arguments(self._model, bound, self._at.group_name),
             inputs={"model": train.model_artifact, "test": prepare.folder("test"), "code": self._at.code},
-            outputs=["evaluation"],
+            outputs={"evaluation": self._artifact("evaluation")},
             property_files=[report_file()],
         )
 
-    def gate(self, data: Parameter, train: Candidate, evaluate: ProcessingStep) -> ConditionStep:
+    def gate(self, prepare: ProcessingStep, train: Candidate, evaluate: ProcessingStep) -> ConditionStep:
         registration = Registration(
             group_name=self._at.group_name,
             image_uri=self._at.image_uri,
             model_artifact=train.model_artifact,
             environment=self._environment,
-            metadata={"Data": data.value, "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
+            metadata={"Data": prepare.input("features"), "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
         )
         return gate_step(self._model, evaluate, registration)
 
@@ -128,9 +154,11 @@ class _Steps:
         name: str,
         *,
         inputs: dict[str, Value | Manifest],
-        outputs: list[str],
+        outputs: dict[str, Value],
         arguments: list[Value] | None = None,
         property_files: list[PropertyFile] | None = None,
+        isolated: bool = False,
+        caching: Caching | None = None,
     ) -> ProcessingStep:
         return ProcessingStep(
             name=name,
@@ -140,11 +168,13 @@ class _Steps:
             resources=self._resources,
             arguments=arguments or [],
             inputs=inputs,
-            outputs={output: self._artifact(output) for output in outputs},
+            outputs=outputs,
             environment=self._environment,
             property_files=property_files or [],
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
+            isolated=isolated,
+            caching=caching,
         )
 
     def _artifact(self, name: str) -> Join:

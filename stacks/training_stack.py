@@ -45,6 +45,7 @@ class TrainingStack(Stack):
         lake.grant_read(self.training.job_role, "curated", f"{model.data.dataset}/")
         lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
         lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
+        lake.grant_read(self.training.pipeline_role, "curated", f"{model.data.dataset}/manifest")
         self.registry.grant_register(self.training.pipeline_role)
         if model.gate.champion:
             self.registry.grant_list(self.training.job_role)

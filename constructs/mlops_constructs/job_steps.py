@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .job_resources import JobNetwork, JobResources
-from .pipeline_expressions import Get, Join, JsonGet, Value
+from .pipeline_expressions import Get, Join, JsonAt, JsonGet, Value
 from .pipeline_step import InvalidPipelineError, as_text
+from .step_policies import JOB_RETRIES, Caching, RetryPolicy, policies_json
+from .training_engine import TrainingEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +26,20 @@ class PropertyFile:
 class Manifest:
     """An input that is a list of objects: the S3 URI of a JSON file with a common prefix and the rest of each URI.
 
-    The files keep the rest of their URI as their path, so that folders as ``day=2013-01-01/`` survive.
+    The files keep the rest of their URI as their path, so that folders as ``day=2013-01-01/`` survive. A step that is
+    cached needs the URI of a manifest that never changes: see `newest`.
     """
 
     uri: Value
+
+    @classmethod
+    def newest(cls, uri: Value) -> Manifest:
+        """What a manifest stands for when the step starts, by the file ``<uri>.version`` beside it.
+
+        That file says ``{"manifest": "<URI of the same content that never changes>"}``. So the step's inputs name the
+        version of the data, and a cached step runs again exactly when there is another one.
+        """
+        return cls(JsonAt(uri=Join("", [uri, ".version"]), path="manifest"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +48,7 @@ class ProcessingStep:
 
     SageMaker reads every key that starts with an input's URI: one that ends with a slash is a folder and no more.
     An input called `x` is found under /opt/ml/processing/input/x; an output called `x` is collected from
-    /opt/ml/processing/output/x.
+    /opt/ml/processing/output/x. An isolated job has no network.
     """
 
     type = "Processing"
@@ -52,6 +64,9 @@ class ProcessingStep:
     property_files: Sequence[PropertyFile] = ()
     kms_key_arn: str | None = None
     network: JobNetwork | None = None
+    isolated: bool = False
+    caching: Caching | None = None
+    retries: Sequence[RetryPolicy] = JOB_RETRIES
     depends_on: Sequence[str] = ()
 
     def output(self, name: str) -> Get:
@@ -59,6 +74,12 @@ class ProcessingStep:
         if name not in self.outputs:
             raise InvalidPipelineError(f"step {self.name!r} has no output {name!r}; it has {sorted(self.outputs)}")
         return Get(f"Steps.{self.name}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri")
+
+    def input(self, name: str) -> Get:
+        """The S3 URI that an input was read from; using it makes the user run after this step."""
+        if name not in self.inputs:
+            raise InvalidPipelineError(f"step {self.name!r} has no input {name!r}; it has {sorted(self.inputs)}")
+        return Get(f"Steps.{self.name}.ProcessingInputs['{name}'].S3Input.S3Uri")
 
     def folder(self, name: str) -> Join:
         """The S3 URI of an output with a slash at its end, as an input of another job: that folder and no more."""
@@ -86,29 +107,32 @@ class ProcessingStep:
         }
         if self.environment:
             body["Environment"] = dict(self.environment)
-        if self.network:
+        if self.network or self.isolated:
             body["NetworkConfig"] = {
                 "EnableInterContainerTrafficEncryption": True,
-                "EnableNetworkIsolation": False,
-                "VpcConfig": self.network.to_json(),
+                "EnableNetworkIsolation": self.isolated,
             }
+            if self.network:
+                body["NetworkConfig"]["VpcConfig"] = self.network.to_json()
         return body
 
     def extras(self) -> dict[str, Any]:
-        """What the step says beside the job: its property files."""
-        if not self.property_files:
-            return {}
-        return {
-            "PropertyFiles": [
+        """What the step says beside the job: its property files, when it is cached, and when it is tried again."""
+        extras: dict[str, Any] = {}
+        if self.property_files:
+            extras["PropertyFiles"] = [
                 {"PropertyFileName": file.name, "OutputName": file.output, "FilePath": file.path}
                 for file in self.property_files
             ]
-        }
+        return extras | policies_json(self.caching, self.retries)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStep:
-    """A training job on the image's `train` command: a channel called `x` is found under /opt/ml/input/data/x."""
+    """A training job on the image's `train` command: a channel called `x` is found under /opt/ml/input/data/x.
+
+    `metrics` maps the names of numbers that the job prints to regular expressions with one group, the number.
+    """
 
     type = "Training"
     name: str
@@ -121,7 +145,15 @@ class TrainingStep:
     environment: Mapping[str, str] = field(default_factory=dict)
     kms_key_arn: str | None = None
     network: JobNetwork | None = None
+    engine: TrainingEngine = field(default_factory=TrainingEngine)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    caching: Caching | None = None
+    retries: Sequence[RetryPolicy] = JOB_RETRIES
     depends_on: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what SageMaker would refuse."""
+        self.engine.check(self.name, list(self.channels), self.resources.max_runtime_seconds)
 
     @property
     def model_artifact(self) -> Get:
@@ -148,11 +180,15 @@ class TrainingStep:
         if self.network:
             body["EnableInterContainerTrafficEncryption"] = True
             body["VpcConfig"] = self.network.to_json()
-        return body
+        if self.metrics:
+            body["AlgorithmSpecification"]["MetricDefinitions"] = [
+                {"Name": name, "Regex": regex} for name, regex in self.metrics.items()
+            ]
+        return self.engine.added_to(body)
 
     def extras(self) -> dict[str, Any]:
-        """Nothing beside the job."""
-        return {}
+        """When it is cached, and when it is tried again."""
+        return policies_json(self.caching, self.retries)
 
 
 def _processing_input(name: str, source: Value | Manifest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Values that a SageMaker pipeline computes while it runs: `Get`, `Join` and `JsonGet`."""
+"""Values that a SageMaker pipeline computes while it runs: `Get`, `Join`, `JsonGet` and `JsonAt`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,30 @@ class JsonGet:
         return [("Steps", self.step)]
 
 
-Expression: TypeAlias = Get | Join | JsonGet
+@dataclass(frozen=True, kw_only=True)
+class JsonAt:
+    """A value in a JSON file in S3, which the pipeline's role reads when a step that uses it starts.
+
+    SageMaker takes a `Join` as the URI, of texts, parameters and values of the execution. A file that a step writes
+    needs that step in `depends_on`. Source: "Pass data between steps with Amazon S3",
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-propertyfile.html, which shows it in a condition;
+    that other steps take it is seen in the SageMaker SDK, whose integration tests pass the results of `@step`
+    functions to processing jobs so.
+    """
+
+    uri: Join
+    path: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The expression in the definition's syntax."""
+        return {"Std:JsonGet": {"S3Uri": self.uri.to_json(), "Path": self.path}}
+
+    def references(self) -> list[tuple[str, str]]:
+        """None of its own: its URI is visited by itself."""
+        return []
+
+
+Expression: TypeAlias = Get | Join | JsonGet | JsonAt
 Value: TypeAlias = str | int | float | bool | Expression
 
 EXECUTION_ID = Get("Execution.PipelineExecutionId")
@@ -84,6 +107,8 @@ def expressions_in(value: Any) -> Iterator[Expression]:
         yield value
         if isinstance(value, Join):
             yield from expressions_in(value.values)
+        elif isinstance(value, JsonAt):
+            yield from expressions_in(value.uri)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from expressions_in(item)

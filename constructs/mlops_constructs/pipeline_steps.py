@@ -7,9 +7,14 @@ from .job_resources import JobNetwork, JobResources, has_local_disk
 from .job_steps import Manifest, ProcessingStep, PropertyFile, TrainingStep
 from .pipeline_step import InvalidPipelineError, Step, as_text, step_json
 from .registration_step import RegisterModelStep
+from .step_policies import JOB_RETRIES, REQUEST_RETRIES, Caching, RetryPolicy
+from .training_engine import TrainingEngine
 from .tuning_step import CategoricalRange, ContinuousRange, IntegerRange, TuningObjective, TuningStep
 
 __all__ = [
+    "JOB_RETRIES",
+    "REQUEST_RETRIES",
+    "Caching",
     "CategoricalRange",
     "Comparison",
     "ConditionStep",
@@ -23,7 +28,9 @@ __all__ = [
     "ProcessingStep",
     "PropertyFile",
     "RegisterModelStep",
+    "RetryPolicy",
     "Step",
+    "TrainingEngine",
     "TrainingStep",
     "TuningObjective",
     "TuningStep",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .pipeline_expressions import Value
 from .pipeline_step import as_text
+from .step_policies import REQUEST_RETRIES, RetryPolicy, policies_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class RegisterModelStep:
     quality_report: Value | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     approval: Literal["PendingManualApproval", "Approved", "Rejected"] = "PendingManualApproval"
+    retries: Sequence[RetryPolicy] = REQUEST_RETRIES
     depends_on: Sequence[str] = ()
 
     def job(self) -> dict[str, Any]:
@@ -54,5 +56,5 @@ class RegisterModelStep:
         return body
 
     def extras(self) -> dict[str, Any]:
-        """Nothing beside the package."""
-        return {}
+        """When it is tried again."""
+        return policies_json(None, self.retries)

@@ -203,12 +203,12 @@ class PipelineExecution(threading.Thread):
 
     def _result(self, running: RunningStep) -> StepResult:
         step, pipeline = running.step, str(self.record["PipelineArn"])
-        hit = self._cache.find(pipeline, step, running.scope)
+        hit = self._cache.find(pipeline, running)
         if hit is not None:
             self._update(step.name, CacheHitResult={"SourcePipelineExecutionArn": hit.source})
             return hit.result
         result = self._tried(running)
-        self._cache.keep(pipeline, step, running.scope, result, str(self.record["PipelineExecutionArn"]))
+        self._cache.keep(pipeline, running, result, str(self.record["PipelineExecutionArn"]))
         return result
 
     def _tried(self, running: RunningStep) -> StepResult:

@@ -6,6 +6,7 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from local_aws.json_api import ApiError, service_model, validate
@@ -54,6 +55,11 @@ class RunningStep:
     metadata: Record = field(default_factory=dict)
     stopping: bool = False
     grace_seconds: float | None = None
+
+    @cached_property
+    def arguments(self) -> Any:
+        """The step's arguments with every expression in them replaced: once, since files that they read may change."""
+        return self.scope.resolve(self.step.arguments)
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Stop the step's job."""
@@ -126,7 +132,7 @@ class StepRunners:
 def _request(running: RunningStep, operation: str, defaults: Record) -> Record:
     shape = service_model("sagemaker").operation_model(operation).input_shape
     assert shape is not None
-    resolved = fitted(shape, running.scope.resolve(running.step.arguments))
+    resolved = fitted(shape, running.arguments)
     if "RoleArn" in shape.members:
         defaults = {"RoleArn": running.role_arn, **defaults}
     elif "ExecutionRoleArn" in shape.members:

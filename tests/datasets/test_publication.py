@@ -78,6 +78,10 @@ class Lake:
         assert prefix == {"prefix": f"s3://{BUCKET}/{DATASET}/"}
         return keys
 
+    def version_of(self, key: str) -> str:
+        body = self.s3.get_object(Bucket=BUCKET, Key=f"{key}.version")["Body"].read()
+        return str(json.loads(body)["manifest"])
+
     def superseded(self, load: str, day: date) -> bool:
         tags = self.s3.get_object_tagging(Bucket=BUCKET, Key=f"{DATASET}/load={load}/day={day}/part-0.parquet")
         return {"Key": "superseded", "Value": "true"} in tags["TagSet"]
@@ -121,6 +125,26 @@ def test_days_that_pass_become_visible_and_are_announced(lake: Lake) -> None:
     assert (event["rows"], event["quarantined"], event["days"]) == (30, 3, [str(day) for day in DAYS])
     kept = lake.s3.get_object(Bucket=BUCKET, Key=event["manifest"].removeprefix(f"s3://{BUCKET}/"))
     assert json.loads(kept["Body"].read())[1:] == lake.files()
+    version = event["manifest"]
+    assert lake.version_of(f"{DATASET}/manifest.json") == version
+    assert lake.version_of(version.removeprefix(f"s3://{BUCKET}/")) == version
+
+
+def test_name_of_the_newest_version_follows_a_run_that_was_overtaken_or_killed(lake: Lake) -> None:
+    lake.stage(DAYS[0])
+    lake.publish()
+    first = lake.version_of(f"{DATASET}/manifest.json")
+    lake.stage(DAYS[1])
+    lake.publish()
+    second = lake.version_of(f"{DATASET}/manifest.json")
+    assert first != second
+    lake.manifest._name(first.removeprefix(f"s3://{BUCKET}/"))  # the first run is slow, and names its version only now
+    assert lake.version_of(f"{DATASET}/manifest.json") == second
+    lake.manifest._put_name(f"{DATASET}/manifest.json.version", first)  # and is killed before it looks again
+    lake.stage(DAYS[1], state=HELD, reason="bad")  # the next run finds nothing to publish
+    with pytest.raises(DatasetError):
+        lake.publish()
+    assert lake.version_of(f"{DATASET}/manifest.json") == second
 
 
 def test_day_that_fails_its_rules_is_held_and_the_others_go_on(lake: Lake) -> None:

@@ -157,7 +157,8 @@ def test_both_jobs_mark_what_they_replace_and_one_writes_the_manifest(allowed: A
         # a copy onto itself with a tag
         for action in ("s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"):
             assert allowed(role, action, f"{CURATED}/{PART}")
-    assert allowed(PUBLISH, "s3:PutObject", f"{CURATED}/flights/manifest.json")
+    for name in ("manifest.json", "manifest.json.version", "manifests/0123abcd.json.version"):
+        assert allowed(PUBLISH, "s3:PutObject", f"{CURATED}/flights/{name}")
     for key in (PART, BAD):
         assert not allowed(PUBLISH, "s3:GetObject", f"{QUARANTINE}/{key}")
 

@@ -89,13 +89,15 @@ def test_jobs_read_files_and_whole_folders_but_nothing_that_begins_like_one(temp
 
 
 @pytest.mark.parametrize("model", ["flight-delay", "block-time"])
-def test_training_reads_the_days_that_a_manifest_lists_and_an_execution_may_name_an_older_one(
+def test_training_reads_the_days_of_the_manifest_s_version_and_an_execution_may_name_an_older_one(
     model: str, templates: Templates
 ) -> None:
     template = templates[f"dev/{model}-training"]
     prepare = jobs_of(template)[0]
     (listed,) = [each["S3Input"] for each in prepare["ProcessingInputs"] if each["InputName"] == "features"]
-    assert (listed["S3DataType"], listed["S3Uri"]) == ("ManifestFile", {"Get": "Parameters.Data"})
+    version = {"Std:Join": {"On": "", "Values": [{"Get": "Parameters.Data"}, ".version"]}}
+    assert listed["S3DataType"] == "ManifestFile"
+    assert listed["S3Uri"] == {"Std:JsonGet": {"S3Uri": version, "Path": "manifest"}}
     (data,) = [each for each in definition_of(template)["Parameters"] if each["Name"] == "Data"]
     assert data["Type"] == "String"
     assert data["DefaultValue"].endswith("/flights/manifest.json")

@@ -1,7 +1,8 @@
 """The manifest: the files of all published days, in the form that SageMaker reads as a ManifestFile.
 
 `manifest.json` is the newest; each version also stays under the hash of its content, so that a training can name
-exactly what it learnt from. Source of the form: the SageMaker API reference, S3DataSource, ManifestFile.
+exactly what it learnt from. Beside each manifest lies `<its name>.version`, which says which version it is: a pipeline
+can read that, but no list. Source of the form: the SageMaker API reference, S3DataSource, ManifestFile.
 """
 
 from __future__ import annotations
@@ -49,14 +50,36 @@ class Manifest:
         for _ in range(ATTEMPTS):
             before, tag = self._read()
             keys = self._keys(catalog.published(), before)
+            body, version = self._version(keys)
             if keys == before:
+                if tag:
+                    self._name(version)  # whoever wrote it may have ended before
                 return None
-            body = json.dumps([{"prefix": self._prefix}, *keys], indent=0).encode()
-            version = f"{self._dataset}/manifests/{hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]}.json"
             self._s3.put_object(Bucket=self._bucket, Key=version, Body=body, ContentType="application/json")
+            self._put_name(f"{version}.version", version)
             if self._replace(body, tag):
+                self._name(version)
                 return self._change(f"s3://{self._bucket}/{version}", before, keys)
         raise DatasetError(f"{self._prefix}manifest.json was changed by others {ATTEMPTS} times while it was written")
+
+    def _version(self, keys: list[str]) -> tuple[bytes, str]:
+        """A manifest of some files, and the key that it stays under."""
+        body = json.dumps([{"prefix": self._prefix}, *keys], indent=0).encode()
+        return body, f"{self._dataset}/manifests/{hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]}.json"
+
+    def _name(self, version: str) -> None:
+        """Say which version the newest manifest is, which another run may have replaced in the meantime."""
+        for _ in range(ATTEMPTS):
+            self._put_name(f"{self._dataset}/manifest.json.version", version)
+            _, newest = self._version(self._read()[0])
+            if newest == version:
+                return
+            version = newest
+        raise DatasetError(f"{self._prefix}manifest.json was changed by others {ATTEMPTS} times while it was named")
+
+    def _put_name(self, key: str, version: str) -> None:
+        body = json.dumps({"manifest": f"s3://{self._bucket}/{version}"}).encode()
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
 
     def _change(self, uri: str, before: list[str], after: list[str]) -> Change:
         gone, new = set(before) - set(after), set(after) - set(before)
