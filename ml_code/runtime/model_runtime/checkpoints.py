@@ -1,8 +1,8 @@
 """Checkpoints: the state of a training in files that an interrupted job goes on from.
 
-A checkpoint is one file, `<stage>-<rounds>.checkpoint`: a zip, whose checksums tell a broken one, with the booster and
-what early stopping has seen so far. It gets its name when it is complete. SageMaker copies the folder to S3 while the
-job runs, and brings it back before it starts a job again: training-job parameter `CheckpointConfig`,
+A checkpoint is one file, `<stage>-<identity>-<rounds>.checkpoint`: a zip, whose checksums tell a broken one, with the
+booster and what early stopping has seen so far. It gets its name when it is complete. SageMaker copies the folder to S3
+while the job runs, and brings it back before it starts a job again: training-job parameter `CheckpointConfig`,
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html.
 """
 
@@ -96,11 +96,11 @@ class Checkpoints:
             return
         values = asdict(checkpoint)
         model = values.pop("model")
-        target = self._folder / f"{stage}-{checkpoint.rounds:06d}.checkpoint"
+        target = self._folder / f"{stage}-{self._identity}-{checkpoint.rounds:06d}.checkpoint"
         unfinished = target.with_suffix(".unfinished")
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr("model.ubj", model)
-            archive.writestr("state.json", json.dumps({"identity": self._identity, **values}))
+            archive.writestr("state.json", json.dumps(values))
         unfinished.replace(target)
         for old in self._files(stage)[KEPT:]:
             old.unlink(missing_ok=True)
@@ -118,21 +118,21 @@ class Checkpoints:
     def _find(self, stage: str) -> Checkpoint | None:
         for file in self._files(stage):
             try:
-                checkpoint, identity = _read(file)
+                checkpoint = _read(file)
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, xgb.core.XGBoostError) as error:
                 print(f"checkpoint {file.name} is broken and not used: {str(error).splitlines()[0]}", flush=True)
-                continue
-            if identity != self._identity:
-                print(f"checkpoint {file.name} is of other data, code or hyperparameters and not used", flush=True)
                 continue
             ended = " and has ended" if checkpoint.ended else ""
             print(f"going on from checkpoint {file.name}: {stage} has {checkpoint.rounds} rounds{ended}", flush=True)
             return checkpoint
+        others = len(list(self._folder.glob(f"{stage}-*.checkpoint"))) - len(self._files(stage))
+        if others:
+            print(f"{others} checkpoints are of other data, code or hyperparameters and not used", flush=True)
         return None
 
     def _files(self, stage: str) -> list[Path]:
-        """The checkpoints of a stage, the newest first."""
-        return sorted(self._folder.glob(f"{stage}-[0-9]*.checkpoint"), reverse=True)
+        """The checkpoints of a stage of this training, the newest first."""
+        return sorted(self._folder.glob(f"{stage}-{self._identity}-*.checkpoint"), reverse=True)
 
 
 def identity_of(data: Sequence[Path], code: Path, hyperparameters: Mapping[str, Any]) -> str:
@@ -152,13 +152,12 @@ def identity_of(data: Sequence[Path], code: Path, hyperparameters: Mapping[str, 
     return digest.hexdigest()[:16]
 
 
-def _read(file: Path) -> tuple[Checkpoint, str]:
+def _read(file: Path) -> Checkpoint:
     with zipfile.ZipFile(file) as archive:
         state = json.loads(archive.read("state.json"))
         model = archive.read("model.ubj")
-    identity = state.pop("identity")
     checkpoint = Checkpoint(model=model, **state)
     rounds = checkpoint.booster({}).num_boosted_rounds()
     if rounds != checkpoint.rounds:
         raise ValueError(f"it says {checkpoint.rounds} rounds, its model has {rounds}")
-    return checkpoint, identity
+    return checkpoint

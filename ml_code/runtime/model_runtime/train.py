@@ -11,10 +11,15 @@ import polars as pl
 import xgboost as xgb
 
 from model_runtime.artifact import Artifact, Description, library_versions, save_artifact
-from model_runtime.datasets import day_range, read_rows, unusable_labels
+from model_runtime.boosting import Surroundings, training
+from model_runtime.checkpoints import Checkpoints, identity_of
+from model_runtime.cluster import Cluster, days_of_all, rows_of_all
+from model_runtime.datasets import parquet_files, read_rows, unusable_labels
+from model_runtime.diagnostics import Diagnostics, StoppedByRule, read_rules
 from model_runtime.errors import JobError
 from model_runtime.hyperparameters import parse_hyperparameters, read_hyperparameters
 from model_runtime.model_code import ModelCode, load_model_code
+from model_runtime.objective import asked_objective, print_objective
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import asked_problem
 
@@ -24,30 +29,54 @@ CHANNELS = ("train", "validation")
 def main(paths: ContainerPaths) -> None:
     """Fit on the channels `train` and `validation` with the code of the channel `code`; writes the model directory.
 
-    The description of the model says what PROBLEM was, so that no one judges it as another kind later.
+    The description of the model says what PROBLEM was, so that no one judges it as another kind later. On several
+    hosts each reads its share of the rows of both channels; they grow one model, and the first host writes it.
     """
+    cluster = Cluster.read(paths.resources)
+    with cluster.joined():
+        _train(paths, cluster)
+
+
+def _train(paths: ContainerPaths, cluster: Cluster) -> None:
     problem = asked_problem()
     code = load_model_code(paths.channel("code"))
     hyperparameters = parse_hyperparameters(code, read_hyperparameters(paths.hyperparameters))
+    diagnostics = Diagnostics(read_rules(paths.hyperparameters))
     required = [*code.features, code.label]
     channels = {name: read_rows(paths.channel(name), required) for name in CHANNELS}
     for name, rows in channels.items():
         _check_label(code, name, rows)
         print(f"{name}: {rows.height} rows", flush=True)
     started = time.monotonic()
-    booster = fit(code, channels["train"], channels["validation"], hyperparameters)
+    objective = asked_objective(problem)
+    if objective:
+        print_objective(objective, problem, code, channels, hyperparameters, fit)
+    around = Surroundings(checkpoints=_checkpoints(paths, code, hyperparameters), watch=[diagnostics.watch])
+    try:
+        diagnostics.check_rows(channels["train"], code.features, code.label, problem)
+        with training(around):
+            booster = fit(code, channels["train"], channels["validation"], hyperparameters)
+    except StoppedByRule:
+        diagnostics.write(paths.output_data)
+        raise
+    diagnostics.check_trees(booster, code.features)
+    count = {name: rows_of_all(rows) for name, rows in channels.items()}
+    days = {name: _days(rows) for name, rows in channels.items()}
+    if cluster.rank:
+        return
     description = Description(
         model=code.name,
         features=code.features,
         label=code.label,
         problem=problem.name,
         trees=booster.num_boosted_rounds(),
-        rows={name: rows.height for name, rows in channels.items()},
-        days={name: _days(rows) for name, rows in channels.items()},
+        rows=count,
+        days=days,
         hyperparameters=_as_dict(hyperparameters),
         versions=library_versions(),
     )
     save_artifact(Artifact(booster, description, code), paths.model)
+    diagnostics.write(paths.model, paths.output_data)
     job = os.environ.get("TRAINING_JOB_NAME", "training")
     print(f"{job}: {description.trees} trees in {time.monotonic() - started:.1f} s", flush=True)
 
@@ -57,6 +86,8 @@ def fit(code: ModelCode, train: pl.DataFrame, validation: pl.DataFrame, hyperpar
     function = code.function("train", "fit")
     try:
         booster = function(train, validation, hyperparameters)
+    except StoppedByRule:
+        raise
     except (Exception, SystemExit) as error:
         raise JobError(f"{code.name}.train.fit raised {type(error).__name__}: {error}") from error
     if not isinstance(booster, xgb.Booster):
@@ -75,8 +106,20 @@ def _check_label(code: ModelCode, channel: str, rows: pl.DataFrame) -> None:
         raise JobError(f"the channel {channel!r} has {missing} rows without the label {code.label!r}")
 
 
+def _checkpoints(paths: ContainerPaths, code: ModelCode, hyperparameters: Any) -> Checkpoints | None:
+    """Where the training is kept while it goes on, every CHECKPOINT_ROUNDS rounds; nowhere when that isn't set."""
+    rounds = os.environ.get("CHECKPOINT_ROUNDS")
+    if not rounds:
+        return None
+    if not rounds.isdecimal() or int(rounds) < 1:
+        raise JobError(f"CHECKPOINT_ROUNDS must be a number of rounds, at least 1, got {rounds!r}")
+    files = [file for name in CHANNELS for file in parquet_files(paths.channel(name))]
+    identity = identity_of(files, code.package, _as_dict(hyperparameters))
+    return Checkpoints(paths.checkpoints, every_rounds=int(rounds), identity=identity)
+
+
 def _days(rows: pl.DataFrame) -> dict[str, str]:
-    days = day_range(rows)
+    days = days_of_all(rows)
     return {} if days is None else {"first": str(days[0]), "last": str(days[1])}
 
 
