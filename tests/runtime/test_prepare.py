@@ -195,12 +195,41 @@ def test_each_part_tells_what_its_labels_are_like(loads: Container) -> None:
     assert loads.failure() == "PROBLEM must be binary_classification or regression, got 'guessing'"
 
 
-def test_labels_that_are_no_numbers_are_refused_before_anything_learns_from_them(loads: Container) -> None:
+def test_labels_that_are_not_finite_are_refused_before_anything_learns_from_them(loads: Container) -> None:
     loads.code("processing/input/code", REGRESSION)
-    broken = rows(1).drop("day").with_columns(minutes=pl.lit(float("nan"), pl.Float32))
+    broken = rows(1).drop("day").with_columns(minutes=pl.lit(float("inf"), pl.Float32))
     loads.parquet(f"processing/input/features/load=a1/day={FIRST_DAY}/part-0.snappy.parquet", broken)
     with pytest.raises(JobError, match=f"the train split has {ROWS_A_DAY} rows whose label 'minutes' is no finite"):
         prepare(loads)
+
+
+def test_a_label_that_is_nan_is_no_label_and_is_counted(
+    loads: Container, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROBLEM", "regression")
+    loads.code("processing/input/code", REGRESSION)
+    broken = rows(1).drop("day").with_columns(minutes=pl.lit(float("nan"), pl.Float32))
+    loads.parquet(f"processing/input/features/load=a1/day={FIRST_DAY}/part-0.snappy.parquet", broken)
+    parts = prepare(loads)
+    assert sum(part.height for part in parts.values()) == (DAYS - 1) * ROWS_A_DAY
+    assert not any(part["minutes"].is_nan().any() for part in parts.values())
+    assert f"left out: {ROWS_A_DAY} of {DAYS * ROWS_A_DAY} rows have no label minutes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_one_class_only_ends_the_job_before_anything_is_trained(job: Container, part: str) -> None:
+    first, last = {"train": (0, 19), "validation": (20, 22), "test": (23, 29)}[part]
+    inside = pl.col("day").is_between(FIRST_DAY + timedelta(days=first), FIRST_DAY + timedelta(days=last))
+    job.partitioned("processing/input/features", rows().with_columns(late=pl.when(inside).then(1).otherwise("late")))
+    with pytest.raises(JobError, match=f"the {part} split, .* has one class only: the label 'late' is always 1"):
+        prepare(job)
+
+
+def test_a_month_without_rows_ends_the_job_with_the_days_that_there_are(job: Container) -> None:
+    with pytest.raises(JobError, match="no data from 2013-02-01 to 2013-02-28"):
+        prepare(job, ["--first-day", "2013-02-01", "--last-day", "2013-02-28"])
+    with pytest.raises(JobError, match=r"split is empty: 2013-02-19 to 2013-02-21 .*rows from 2013-01-01"):
+        prepare(job, ["--last-day", "2013-02-28"])
 
 
 def test_no_data_no_label_and_a_strange_folder_end_with_their_reason(job: Container) -> None:
