@@ -97,6 +97,11 @@ class DataWorkflow(Construct):
             self._grant_run_state(job.role)
         self._grant_tell(publish.role)
 
+    @property
+    def published(self) -> events.EventPattern:
+        """The events that tell of published days; it names nothing of this stack, so that others may listen too."""
+        return self._events("Dataset Published")
+
     def on_published(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
         """Send an event to a target when days have been published; it holds them, and their manifest."""
         return self._on(construct_id, "Dataset Published", target)
@@ -127,12 +132,15 @@ class DataWorkflow(Construct):
             self,
             construct_id,
             description=f"{detail_type} by {self.workflow_name}",
-            event_pattern=events.EventPattern(
-                source=[EVENT_SOURCE],
-                detail_type=[detail_type],
-                detail={"dataset": [self._dataset_name], "workflow": [self.workflow_name]},
-            ),
+            event_pattern=self._events(detail_type),
             targets=[target],
+        )
+
+    def _events(self, detail_type: str) -> events.EventPattern:
+        return events.EventPattern(
+            source=[EVENT_SOURCE],
+            detail_type=[detail_type],
+            detail={"dataset": [self._dataset_name], "workflow": [self.workflow_name]},
         )
 
     def _define_landed(self, prepare: GlueJob, landing: Landing) -> glue.CfnTrigger:

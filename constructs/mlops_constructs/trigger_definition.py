@@ -1,7 +1,7 @@
-"""The state machine that all triggers of a training pipeline go through, as plain data: Amazon States Language, JSONata.
+"""The state machine that all triggers of a training pipeline go through, as plain data: States Language with JSONata.
 
-Its input is `{"trigger": <name>, "parameters": [{"Name": ..., "Value": ...}], "at_most_every_hours": <number>}`; all but
-the name may be left out. Its output is `{"PipelineExecutionArn": ..., "joined": <whether another trigger started it>}`.
+Its input is `{"trigger": <name>, "parameters": [{"Name": ..., "Value": ...}], "at_most_every_hours": <number>}`; what
+isn't needed is left out. Its output is `{"PipelineExecutionArn": ..., "joined": <whether it was there already>}`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ POLL_SECONDS = 30
 LONGEST_SECONDS = 30 * 24 * 3600
 """After which a trigger gives up: an execution of a pipeline can run for 28 days."""
 _SHOWN = 50
-_TOKEN = "the-pipeline-execution-that-comes-after-"
+_AFTER = "the-pipeline-execution-that-comes-after-"
 _REGULAR = "Started by its triggers"
 _BEGINNING = "1970-01-01T00:00:00.000Z"
 _RETRY = [
@@ -124,7 +124,7 @@ def _start(pipeline_name: str) -> State:
         "startPipelineExecution",
         {
             "PipelineName": pipeline_name,
-            "ClientRequestToken": f"{{% '{_TOKEN}' & {previous} %}}",
+            "ClientRequestToken": f"{{% '{_AFTER}' & {previous} %}}",
             "PipelineExecutionDescription": "{% $mine %}",
             "PipelineParameters": "{% $parameters %}",
         },

@@ -1,0 +1,208 @@
+"""What starts a training pipeline: schedules, events, alarms and people, one execution at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_stepfunctions as stepfunctions
+from constructs import Construct
+
+from .findings import acknowledge
+from .log_retention import LogRetention
+from .training_pipeline import TrainingPipeline
+from .trigger_definition import trigger_definition
+
+
+class TrainingTrigger(Construct):
+    """A state machine that all triggers of a pipeline go through: none is lost during a run, and none starts a second.
+
+    A trigger that comes during an execution starts the next one when that has ended, together with all others that
+    came meanwhile. People start it with `StartExecution` of `state_machine_arn` and the input that
+    `trigger_definition` describes; executions with parameters are their own, and wait their turn as well.
+
+    Parameters
+    ----------
+    pipeline
+        What is started.
+    key
+        Encrypts the log of the state machine. Its policy must let CloudWatch Logs use it.
+    logs
+        How long the log is kept; 90 days, and beyond the stack, when left out.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        pipeline: TrainingPipeline,
+        key: kms.IKey,
+        logs: LogRetention = LogRetention(),
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._pipeline_name = pipeline.pipeline_name
+        self._role = self._define_role()
+        self._machine = self._define_machine(logs, key)
+        self.state_machine_arn = self._machine.attr_arn
+        self._event_role: iam.Role | None = None
+
+    def on_schedule(self, construct_id: str, expression: str) -> scheduler.CfnSchedule:
+        """Start it at the times of an EventBridge schedule, in UTC, as ``cron(0 7 * * ? *)``."""
+        role = self._define_starter(f"{construct_id}Role", "scheduler.amazonaws.com")
+        schedule = scheduler.CfnSchedule(
+            self,
+            construct_id,
+            description=f"Trains {self._pipeline_name}",
+            schedule_expression=expression,
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=self.state_machine_arn, role_arn=role.role_arn, input=json.dumps({"trigger": "schedule"})
+            ),
+        )
+        schedule.node.add_dependency(role.node.find_child("DefaultPolicy"))
+        return schedule
+
+    def on_event(
+        self, construct_id: str, pattern: events.EventPattern, *, name: str, at_most_every: Duration | None = None
+    ) -> events.Rule:
+        """Start it on events of the default bus.
+
+        `name` says in the state machine's executions what has started them. With `at_most_every` an event waits until
+        the newest execution is so old; all that wait are served by one, or by any that starts before.
+        """
+        given: dict[str, Any] = {"trigger": name}
+        if at_most_every:
+            given["at_most_every_hours"] = at_most_every.to_hours()
+        if self._event_role is None:
+            self._event_role = self._define_starter("EventRole", "events.amazonaws.com")
+        machine = stepfunctions.StateMachine.from_state_machine_arn(
+            self, f"{construct_id}Target", self.state_machine_arn
+        )
+        return events.Rule(
+            self,
+            construct_id,
+            description=f"Trains {self._pipeline_name}: {name}",
+            event_pattern=pattern,
+            targets=[
+                targets.SfnStateMachine(
+                    machine,
+                    input=events.RuleTargetInput.from_object(given),
+                    role=self._event_role.without_policy_updates(),
+                )
+            ],
+        )
+
+    def on_alarm(
+        self, construct_id: str, alarm: cloudwatch.IAlarm, *, name: str, at_most_every: Duration | None = None
+    ) -> events.Rule:
+        """Start it when an alarm goes off, as `on_event` does."""
+        pattern = events.EventPattern(
+            source=["aws.cloudwatch"],
+            detail_type=["CloudWatch Alarm State Change"],
+            resources=[alarm.alarm_arn],
+            detail={"state": {"value": ["ALARM"]}},
+        )
+        return self.on_event(construct_id, pattern, name=name, at_most_every=at_most_every)
+
+    def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
+        """Send an event to a target when a trigger could not start the pipeline."""
+        return events.Rule(
+            self,
+            construct_id,
+            description=f"A trigger of {self._pipeline_name} failed",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={"stateMachineArn": [self.state_machine_arn], "status": ["FAILED", "TIMED_OUT"]},
+            ),
+            targets=[target],
+        )
+
+    def _define_role(self) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+            ),
+        )
+        # SageMaker writes names in ARNs in lower case.
+        names = sorted({self._pipeline_name, self._pipeline_name.lower()})
+        pipelines = [
+            Stack.of(self).format_arn(service="sagemaker", resource="pipeline", resource_name=name) for name in names
+        ]
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sagemaker:ListPipelineExecutions", "sagemaker:StartPipelineExecution"], resources=pipelines
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sagemaker:DescribePipelineExecution"], resources=[f"{arn}/execution/*" for arn in pipelines]
+            )
+        )
+        # As Step Functions documents it: log deliveries belong to the account, traces to nothing.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "logs:CreateLogDelivery",
+                    "logs:DeleteLogDelivery",
+                    "logs:DescribeLogGroups",
+                    "logs:DescribeResourcePolicies",
+                    "logs:GetLogDelivery",
+                    "logs:ListLogDeliveries",
+                    "logs:PutResourcePolicy",
+                    "logs:UpdateLogDelivery",
+                    "xray:GetSamplingRules",
+                    "xray:GetSamplingTargets",
+                    "xray:PutTelemetryRecords",
+                    "xray:PutTraceSegments",
+                ],
+                resources=["*"],
+            )
+        )
+        executions = {
+            f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": "SageMaker names executions itself"
+            for name in names
+        }
+        reason = "Log deliveries and traces know no resources that a policy could name"
+        acknowledge(role, {**executions, "AwsSolutions-IAM5[Resource::*]": reason})
+        return role
+
+    def _define_machine(self, logs: LogRetention, key: kms.IKey) -> stepfunctions.CfnStateMachine:
+        group = logs.define(self, "Log", name=f"/aws/vendedlogs/states/{self._pipeline_name}-trigger", key=key)
+        property_of = stepfunctions.CfnStateMachine
+        machine = stepfunctions.CfnStateMachine(
+            self,
+            "Machine",
+            definition_string=json.dumps(trigger_definition(self._pipeline_name)),
+            role_arn=self._role.role_arn,
+            state_machine_type="STANDARD",
+            logging_configuration=property_of.LoggingConfigurationProperty(
+                level="ALL",
+                include_execution_data=True,
+                destinations=[
+                    property_of.LogDestinationProperty(
+                        cloud_watch_logs_log_group=property_of.CloudWatchLogsLogGroupProperty(
+                            log_group_arn=group.attr_arn
+                        )
+                    )
+                ],
+            ),
+            tracing_configuration=property_of.TracingConfigurationProperty(enabled=True),
+        )
+        machine.node.add_dependency(self._role.node.find_child("DefaultPolicy"))
+        return machine
+
+    def _define_starter(self, construct_id: str, service: str) -> iam.Role:
+        role = iam.Role(self, construct_id, assumed_by=iam.ServicePrincipal(service))
+        role.add_to_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[self.state_machine_arn]))
+        return role
