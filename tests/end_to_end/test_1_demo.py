@@ -95,7 +95,7 @@ def test_predict_shows_predictions_beside_the_flights(platform: Platform) -> Non
 def test_what_the_demo_prints_to_try_next_works(platform: Platform, tmp_path: Path) -> None:
     printed = [line.partition("#")[0].split() for line in platform.told.splitlines() if line.startswith("  .venv/bin/")]
     tried = [words for words in printed if words[1:3] != ["local", "stop"]]
-    assert len(tried) == 6
+    assert len(tried) == 7
     for program, *words in tried:
         assert platform.run([Path(program).name, *words], tmp_path).stdout.strip()
     assert (tmp_path / "data.html").stat().st_size > 0

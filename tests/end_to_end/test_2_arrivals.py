@@ -92,7 +92,8 @@ def test_backfill_brings_what_no_event_told_of_and_then_has_nothing_to_do(platfo
     glue.stop_trigger(Name=trigger)
     try:
         rows = land(platform, *BEHIND)
-        command = ["mlops", "data", "backfill", "--from", f"{BEHIND[0]}", "--days-per-run", "1"]
+        days = ["--from", f"{BEHIND[0]}", "--to", f"{BEHIND[-1]}"]
+        command = ["mlops", "data", "backfill", *days, "--days-per-run", "1"]
         told = platform.run(command).stdout
         assert "2 of 2 days need a run: 2 runs" in told
         assert f"2 days published, {rows:,} rows" in told
