@@ -15,6 +15,7 @@ CREATE_OPERATIONS = {
     "Processing": "CreateProcessingJob",
     "Training": "CreateTrainingJob",
     "Tuning": "CreateHyperParameterTuningJob",
+    "AutoML": "CreateAutoMLJob",
     "RegisterModel": "CreateModelPackage",
     "Model": "CreateModel",
 }
@@ -33,6 +34,7 @@ _STEP_KEYS = {
     "Processing": _COMMON_KEYS | {"CacheConfig", "PropertyFiles", "RetryPolicies"},
     "Training": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "Tuning": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
+    "AutoML": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "RegisterModel": _COMMON_KEYS | {"RetryPolicies"},
     "Model": _COMMON_KEYS | {"RetryPolicies"},
     "Condition": _COMMON_KEYS,
@@ -41,8 +43,8 @@ _STEP_KEYS = {
 # what a pipeline gives a request by itself
 _GIVEN = frozenset(
     {
-        "ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "ModelName", "RoleArn",
-        "ExecutionRoleArn",
+        "ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "AutoMLJobName", "ModelName",
+        "RoleArn", "ExecutionRoleArn",
     }
 )  # fmt: skip
 # properties of a step that another operation than Describe answers

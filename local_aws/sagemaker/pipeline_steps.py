@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from local_aws.json_api import ApiError, service_model, validate
+from local_aws.sagemaker.automl.operations import AutoMLOperations
 from local_aws.sagemaker.container_job import ContainerJob
 from local_aws.sagemaker.job_operations import JobOperations
 from local_aws.sagemaker.model_registry import ModelRegistry
@@ -20,8 +21,8 @@ from local_aws.sagemaker.tuning.operations import TuningOperations
 from local_aws.sagemaker.tuning.tuning_job import TuningJob
 from local_aws.sagemaker.workspace import Record
 
-# tuning jobs have names of 32 characters at most
-_TUNING_NAME = "{execution:.12}-{step:.8}-{suffix}"
+# tuning and AutoML jobs have names of 32 characters at most
+_SHORT_NAME = "{execution:.12}-{step:.8}-{suffix}"
 
 
 class StepFailure(Exception):
@@ -78,18 +79,21 @@ class StepRunners:
         training: JobOperations[Any],
         processing: JobOperations[Any],
         tuning: TuningOperations,
+        automl: AutoMLOperations,
         registry: ModelRegistry,
         models: Models,
     ) -> None:
         self._training = training
         self._processing = processing
         self._tuning = tuning
+        self._automl = automl
         self._registry = registry
         self._models = models
         self._runners: dict[str, Callable[[RunningStep], StepResult]] = {
             "Training": self._train,
             "Processing": self._process,
             "Tuning": self._tune,
+            "AutoML": self._search,
             "RegisterModel": self._register,
             "Model": self._create_model,
             "Condition": _decide,
@@ -114,11 +118,17 @@ class StepRunners:
         return _finished(running, self._processing.create(request), "ProcessingJob")
 
     def _tune(self, running: RunningStep) -> StepResult:
-        name = _job_name(running, _TUNING_NAME)
+        name = _job_name(running, _SHORT_NAME)
         request = _request(running, "CreateHyperParameterTuningJob", {"HyperParameterTuningJobName": name})
         job = self._tuning.create(request)
         result = _finished(running, job, "TuningJob")
         return StepResult({**result.properties, "TrainingJobSummaries": job.ranked()}, result.metadata)
+
+    def _search(self, running: RunningStep) -> StepResult:
+        request = _request(running, "CreateAutoMLJob", {"AutoMLJobName": _job_name(running, _SHORT_NAME)})
+        if request.get("AutoMLJobConfig", {}).get("Mode") != "ENSEMBLING":
+            raise StepFailure("ClientError: an AutoML step needs the Mode ENSEMBLING in its AutoMLJobConfig")
+        return _finished(running, self._automl.create(request), "AutoMLJob")
 
     def _register(self, running: RunningStep) -> StepResult:
         package = self._registry.create(_request(running, "CreateModelPackage", {}))

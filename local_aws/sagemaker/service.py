@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from werkzeug import Response
 
 from local_aws.json_api import ApiError, JsonApi
+from local_aws.sagemaker.automl.operations import AutoMLOperations
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.invocations import PATH, Invocations
 from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
@@ -33,6 +34,7 @@ class Region:
         self.training = training_jobs(self.workspace)
         self.processing = processing_jobs(self.workspace)
         self.tuning = TuningOperations(self.workspace, self.training)
+        self.automl = AutoMLOperations(self.workspace)
         self.registry = ModelRegistry(self.workspace)
         self.models = Models(self.workspace, self.registry)
         self.configs = EndpointConfigs(self.workspace, self.models)
@@ -40,11 +42,11 @@ class Region:
         self.invocations = Invocations(self.workspace, self.endpoints)
         self.mlflow = MlflowApps(self.workspace)
         self.workspace.variables = self.mlflow.container_variables
-        runners = StepRunners(self.training, self.processing, self.tuning, self.registry, self.models)
+        runners = StepRunners(self.training, self.processing, self.tuning, self.automl, self.registry, self.models)
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
-            self.workspace, self.training, self.processing, self.tuning, self.registry, self.models, self.configs,
-            self.endpoints, self.mlflow, self.pipelines,
+            self.workspace, self.training, self.processing, self.tuning, self.automl, self.registry, self.models,
+            self.configs, self.endpoints, self.mlflow, self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -54,6 +56,7 @@ class Region:
         """Stop whatever runs."""
         self.pipelines.close()
         self.tuning.close()
+        self.automl.close()
         self.training.close()
         self.processing.close()
         self.endpoints.close()

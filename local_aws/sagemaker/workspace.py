@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +19,12 @@ _log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 Operation = Callable[[Record], Mapping[str, Any]]
+
+
+AUTOPILOT_REPOSITORY = "local-autopilot"
+"""The image that stands for those of Autopilot, which nobody but AWS has."""
+_AUTOPILOT = Path(__file__).parent / "automl" / "container.py"
+_OWN_IMAGES = {AUTOPILOT_REPOSITORY: Image(sys.executable, (sys.executable, str(_AUTOPILOT)))}
 
 
 class UnknownImageError(Exception):
@@ -69,11 +76,11 @@ class Workspace:
         repository = uri.rpartition("@")[0] or uri
         repository = repository.partition("/")[2] or repository
         repository = repository.partition(":")[0]
-        images = self.context.images
+        images = {**_OWN_IMAGES, **self.context.images}
         for name in sorted(images, key=len, reverse=True):
             if repository == name or repository.startswith((f"{name}-", f"{name}/")):
                 return images[name]
-        known = ", ".join(sorted(images)) or "none"
+        known = ", ".join(sorted(self.context.images)) or "none"
         raise UnknownImageError(
             f"no container of the image {uri} runs on this machine: images are known for the repositories {known}"
         )

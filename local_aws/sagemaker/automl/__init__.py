@@ -1,0 +1,1 @@
+"""AutoML jobs: a real search over learners and their hyperparameters, with FLAML."""
