@@ -61,7 +61,14 @@ class ModelServer:
     """
 
     def __init__(
-        self, workspace: Workspace, *, endpoint: str, variant: Record, container: Mapping[str, Any], directory: Path
+        self,
+        workspace: Workspace,
+        *,
+        endpoint: str,
+        variant: Record,
+        container: Mapping[str, Any],
+        directory: Path,
+        log_group: str | None = None,
     ) -> None:
         self.variant = str(variant["VariantName"])
         self.image = str(container["Image"])
@@ -72,9 +79,8 @@ class ModelServer:
         self._patience = variant.get("ContainerStartupHealthCheckTimeoutInSeconds") or HEALTHY_WITHIN_SECONDS
         self._stopping = threading.Event()
         self._process: JobProcess | None = None
-        self._log = LogStream(
-            workspace.client("logs"), f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.variant}/{directory.name}"
-        )
+        group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
+        self._log = LogStream(workspace.client("logs"), group, f"{self.variant}/{directory.name}")
         # of the container that runs now: each one is told a port that is free when it is started
         self.port = 0
         self._http = _connections(self.port)

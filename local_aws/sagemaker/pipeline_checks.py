@@ -16,6 +16,7 @@ CREATE_OPERATIONS = {
     "Training": "CreateTrainingJob",
     "Tuning": "CreateHyperParameterTuningJob",
     "AutoML": "CreateAutoMLJob",
+    "Transform": "CreateTransformJob",
     "RegisterModel": "CreateModelPackage",
     "Model": "CreateModel",
 }
@@ -35,6 +36,7 @@ _STEP_KEYS = {
     "Training": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "Tuning": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "AutoML": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
+    "Transform": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "RegisterModel": _COMMON_KEYS | {"RetryPolicies"},
     "Model": _COMMON_KEYS | {"RetryPolicies"},
     "Condition": _COMMON_KEYS,
@@ -44,7 +46,7 @@ _STEP_KEYS = {
 _GIVEN = frozenset(
     {
         "ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "AutoMLJobName", "ModelName",
-        "RoleArn", "ExecutionRoleArn",
+        "TransformJobName", "RoleArn", "ExecutionRoleArn",
     }
 )  # fmt: skip
 # properties of a step that another operation than Describe answers

@@ -17,6 +17,7 @@ from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import Models
 from local_aws.sagemaker.pipeline_definition import Step
 from local_aws.sagemaker.pipeline_expressions import Scope, fitted
+from local_aws.sagemaker.transform_job import TransformOperations
 from local_aws.sagemaker.tuning.operations import TuningOperations
 from local_aws.sagemaker.tuning.tuning_job import TuningJob
 from local_aws.sagemaker.workspace import Record
@@ -80,6 +81,7 @@ class StepRunners:
         processing: JobOperations[Any],
         tuning: TuningOperations,
         automl: AutoMLOperations,
+        transform: TransformOperations,
         registry: ModelRegistry,
         models: Models,
     ) -> None:
@@ -87,6 +89,7 @@ class StepRunners:
         self._processing = processing
         self._tuning = tuning
         self._automl = automl
+        self._transform = transform
         self._registry = registry
         self._models = models
         self._runners: dict[str, Callable[[RunningStep], StepResult]] = {
@@ -94,6 +97,7 @@ class StepRunners:
             "Processing": self._process,
             "Tuning": self._tune,
             "AutoML": self._search,
+            "Transform": self._score,
             "RegisterModel": self._register,
             "Model": self._create_model,
             "Condition": _decide,
@@ -129,6 +133,10 @@ class StepRunners:
         if request.get("AutoMLJobConfig", {}).get("Mode") != "ENSEMBLING":
             raise StepFailure("ClientError: an AutoML step needs the Mode ENSEMBLING in its AutoMLJobConfig")
         return _finished(running, self._automl.create(request), "AutoMLJob")
+
+    def _score(self, running: RunningStep) -> StepResult:
+        request = _request(running, "CreateTransformJob", {"TransformJobName": _job_name(running)})
+        return _finished(running, self._transform.create(request), "TransformJob")
 
     def _register(self, running: RunningStep) -> StepResult:
         package = self._registry.create(_request(running, "CreateModelPackage", {}))

@@ -19,6 +19,7 @@ from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.pipeline_steps import StepRunners
 from local_aws.sagemaker.pipelines import Pipelines
+from local_aws.sagemaker.transform_job import TransformOperations
 from local_aws.sagemaker.tuning.operations import TuningOperations
 from local_aws.sagemaker.workspace import Operation, Workspace
 from local_aws.service import Call, LocalContext
@@ -37,16 +38,19 @@ class Region:
         self.automl = AutoMLOperations(self.workspace)
         self.registry = ModelRegistry(self.workspace)
         self.models = Models(self.workspace, self.registry)
+        self.transform = TransformOperations(self.workspace, self.models)
         self.configs = EndpointConfigs(self.workspace, self.models)
         self.endpoints = Endpoints(self.workspace, self.configs, self.models)
         self.invocations = Invocations(self.workspace, self.endpoints)
         self.mlflow = MlflowApps(self.workspace)
         self.workspace.variables = self.mlflow.container_variables
-        runners = StepRunners(self.training, self.processing, self.tuning, self.automl, self.registry, self.models)
+        runners = StepRunners(
+            self.training, self.processing, self.tuning, self.automl, self.transform, self.registry, self.models
+        )
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
             self.workspace, self.training, self.processing, self.tuning, self.automl, self.registry, self.models,
-            self.configs, self.endpoints, self.mlflow, self.pipelines,
+            self.transform, self.configs, self.endpoints, self.mlflow, self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -57,6 +61,7 @@ class Region:
         self.pipelines.close()
         self.tuning.close()
         self.automl.close()
+        self.transform.close()
         self.training.close()
         self.processing.close()
         self.endpoints.close()
