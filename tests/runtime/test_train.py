@@ -35,6 +35,7 @@ def test_a_job_leaves_a_model_that_says_what_it_was_made_from(container: Contain
     assert files(container.base / "model") == {
         "model.ubj",
         "model.json",
+        "diagnostics.json",
         "code/toy/__init__.py",
         "code/toy/features.py",
         "code/toy/train.py",

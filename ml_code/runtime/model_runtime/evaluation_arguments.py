@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model_runtime.bias import Facet, parse_facet
 from model_runtime.errors import JobError
 from model_runtime.gate import Bound
 from model_runtime.problems import Problem
@@ -14,11 +15,12 @@ from model_runtime.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The gate's bound (None: no gate), and the group whose champion contends (None: no comparison)."""
+    """The gate's bound (None: no gate), the group whose champion contends (None: no comparison), and the facets."""
 
     bound: Bound | None = None
     champions: str | None = None
     margin: float = 0.0
+    facets: tuple[Facet, ...] = ()
 
 
 def parse_arguments(argv: Sequence[str], problem: Problem) -> Asked:
@@ -27,13 +29,15 @@ def parse_arguments(argv: Sequence[str], problem: Problem) -> Asked:
     for name in ("--metric", "--minimum", "--maximum", "--champions"):
         parser.add_argument(name)
     parser.add_argument("--margin", default="0")
+    parser.add_argument("--facet", action="append", default=[])
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise JobError(f"evaluate doesn't know the arguments {' '.join(unknown)}")
     margin = _number("--margin", known.margin)
     if margin < 0:
         raise JobError(f"--margin must be at least 0, got {known.margin}")
-    return Asked(bound=_bound(known, problem), champions=known.champions, margin=margin)
+    facets = tuple(parse_facet(text, problem) for text in known.facet)
+    return Asked(bound=_bound(known, problem), champions=known.champions, margin=margin, facets=facets)
 
 
 def _bound(known: argparse.Namespace, problem: Problem) -> Bound | None:

@@ -91,7 +91,8 @@ def _means_of_bins(values: Floats, labels: Floats) -> Floats:
     """For each row the mean label of the rows whose values are much like its own."""
     bins = max(min(BINS, len(labels) // FEWEST_ROWS_IN_A_BIN), 2)
     missing = np.isnan(values)
-    edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, bins + 1)[1:-1])) if not missing.all() else []
+    shares = np.linspace(0, 1, bins + 1)[1:-1] if not missing.all() else np.empty(0)
+    edges: Floats = np.unique(np.quantile(values[~missing], shares)) if len(shares) else shares
     # a value with many rows has a bin of its own
     index = np.searchsorted(edges, values, "left") + np.searchsorted(edges, values, "right")
     index[missing] = 2 * len(edges) + 1
