@@ -9,14 +9,15 @@ import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from local_aws.jobs.log_stream import LogStream
 from local_aws.jobs.manifest import read_manifest
 from local_aws.jobs.process import JobProcess, Outcome, job_environment, scratch_directory
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, download, list_prefix
+from local_aws.sagemaker.isolation import in_no_network, network_can_be_taken, without_access
 from local_aws.sagemaker.workspace import Record, UnknownImageError, Workspace
 from local_aws.service import Image
 
@@ -26,6 +27,16 @@ FAILURE_LENGTH = 1024
 LOG_TAIL_LENGTH = 900
 CLOSE_GRACE_SECONDS = 2.0
 OPT_ML = PurePosixPath("/opt/ml")
+
+
+class Container(Protocol):
+    """A running container, whether it is one process or several."""
+
+    def wait(self, time_limit_seconds: float | None = None) -> Outcome:
+        """Wait for the end; stop what outlives the limit."""
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Ask it to end, and end it when it doesn't."""
 
 
 class JobFailure(Exception):
@@ -56,10 +67,14 @@ class ContainerJob(threading.Thread, ABC):
         self._directory = workspace.job_directory(self.kind, self.name_)
         self._lock = threading.RLock()
         self._stop_requested = threading.Event()
-        self._process: JobProcess | None = None
+        self._process: Container | None = None
         self._log: LogStream | None = None
         # removed whatever becomes of the job
         self._scratch: list[Path] = []
+
+    @classmethod
+    def check(cls, request: Record) -> None:
+        """Refuse a request that SageMaker refuses beyond the shape of the API: ApiError(ValidationException)."""
 
     @property
     def status(self) -> str:
@@ -170,47 +185,69 @@ class ContainerJob(threading.Thread, ABC):
         self._path(OPT_ML).mkdir(parents=True)
         stream = f"{self.name_}/algo-1-{int(time.time())}"
         self._log = LogStream(self._client("logs"), self.log_group, stream)
-        if self._instance_count() > 1:
-            self._log.write(f"local AWS: one process stands for {self._instance_count()} instances")
+        for note in self._differences():
+            self._log.write(f"local AWS: {note}")
         self._enter("Downloading")
         self._prepare()
         if self._stop_requested.is_set():
             return "Stopped"
         self._enter("Training")
-        outcome = self._run_container(command)
+        outcome = self._run_to_end(command)
         if outcome.ended_by == "exit" and outcome.exit_code != 0:
             raise JobFailure(self._container_failure(outcome))
         self._enter("Uploading")
         self._upload(outcome)
         return "Completed" if outcome.ended_by == "exit" else self._interrupted(outcome)
 
+    def _differences(self) -> Iterator[str]:
+        """Say what is asked for and is different here."""
+        if self._instance_count() > 1:
+            yield f"one process stands for {self._instance_count()} instances"
+        if self._isolated() and not network_can_be_taken():
+            yield "this machine can't take the network away: isolation means no credentials and no address of AWS"
+
+    def _isolated(self) -> bool:
+        """Say whether the container has no network."""
+        return bool(self.record.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
+
+    def _run_to_end(self, command: list[str]) -> Outcome:
+        """Run the container, again if its machine is taken away."""
+        return self._run_container(command)
+
+    def _time_limit(self) -> float:
+        """Return the seconds that the container may run."""
+        return float(self.record["StoppingCondition"]["MaxRuntimeInSeconds"])
+
     @abstractmethod
     def _interrupted(self, outcome: Outcome) -> str:
         """Return the status of a job that was stopped or ran out of time."""
 
     def _run_container(self, command: list[str]) -> Outcome:
-        assert self._log is not None
         temporary = scratch_directory(self._workspace.context.state_dir)
         self._scratch.append(temporary)
         variables = self._environment()
-        environment = job_environment(
-            self._workspace.container_environment(self.record.get("RoleArn")),
-            variables,
-            self._workspace.variables(variables),
-            {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML)), "TMPDIR": str(temporary)},
-        )
-        self._note(**{f"{self.kind.capitalize()}StartTime": self._workspace.now()})
+        own = self._workspace.container_environment(self.record.get("RoleArn"))
+        environment = job_environment(own, variables, self._workspace.variables(variables), {"TMPDIR": str(temporary)})
+        self.record.setdefault(f"{self.kind.capitalize()}StartTime", self._workspace.now())
         try:
-            process = JobProcess(command, directory=self._path(OPT_ML), environment=environment, stdout=self._take_line)
+            process = self._start(command, without_access(environment) if self._isolated() else environment)
         except OSError as error:
             raise JobFailure(f"ClientError: the container can't be started: {error}") from error
         with self._lock:
             self._process, stopping = process, self._stop_requested.is_set()
         if stopping:
             process.stop()
-        outcome = process.wait(self.record["StoppingCondition"]["MaxRuntimeInSeconds"])
+        outcome = process.wait(self._time_limit())
         self._note(**{f"{self.kind.capitalize()}EndTime": self._workspace.now()})
         return outcome
+
+    def _start(self, command: list[str], environment: Mapping[str, str]) -> Container:
+        if self._isolated() and network_can_be_taken():
+            command = in_no_network(command)
+        place = {"SAGEMAKER_BASE_DIR": str(self._path(OPT_ML))}
+        return JobProcess(
+            command, directory=self._path(OPT_ML), environment={**environment, **place}, stdout=self._take_line
+        )
 
     def _take_line(self, line: str) -> None:
         if self._log is not None:
@@ -223,33 +260,36 @@ class ContainerJob(threading.Thread, ABC):
             message = self._log.tail(5)[-LOG_TAIL_LENGTH:]
         return algorithm_error(message or "the container ended without a message; see its logs", outcome)
 
-    def _first_text(self, relative: str) -> str:
+    def _first_text(self, relative: str, root: Path | None = None) -> str:
         """Return the first 1,024 characters of a file of the container, or nothing."""
-        path = self._path(OPT_ML / relative)
+        path = self._path(OPT_ML / relative, root)
         if not path.is_file():
             return ""
         with path.open("rb") as file:
             return file.read(4 * FAILURE_LENGTH).decode("utf-8", errors="replace")[:FAILURE_LENGTH].strip()
 
-    def _path(self, container_path: PurePosixPath | str) -> Path:
+    def _path(self, container_path: PurePosixPath | str, root: Path | None = None) -> Path:
         """Return where a path of the container lies on this machine; JobFailure when it leaves the container."""
-        root = self._directory.resolve()
+        root = (root or self._directory).resolve()
         path = (root / PurePosixPath(container_path).relative_to("/")).resolve()
         if not path.is_relative_to(root):
             raise JobFailure(f"ClientError: the path {container_path} leaves the container")
         return path
 
-    def _made(self, container_path: PurePosixPath | str) -> Path:
-        path = self._path(container_path)
+    def _made(self, container_path: PurePosixPath | str, root: Path | None = None) -> Path:
+        path = self._path(container_path, root)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _write_json(self, container_path: PurePosixPath, content: Any) -> None:
-        self._made(container_path.parent)
-        self._path(container_path).write_text(json.dumps(content, indent=1))
+    def _write_json(self, container_path: PurePosixPath, content: Any, root: Path | None = None) -> None:
+        self._made(container_path.parent, root)
+        self._path(container_path, root).write_text(json.dumps(content, indent=1))
 
-    def _download_input(self, source: str, data_type: str, directory: Path) -> None:
-        """Download an S3Prefix or a ManifestFile; JobFailure as SageMaker words it when there is nothing."""
+    def _download_input(self, source: str, data_type: str, directory: Path, part: slice = slice(None)) -> None:
+        """Download an S3Prefix or a ManifestFile, or a part of its objects in the order of their keys.
+
+        JobFailure as SageMaker words it when there is nothing.
+        """
         client = self._client("s3")
         directory.mkdir(parents=True, exist_ok=True)
         self._scratch.append(directory)
@@ -263,7 +303,7 @@ class ContainerJob(threading.Thread, ABC):
                 files = list_prefix(client, uri)
             if not files:
                 raise self._nothing_found(uri)
-            download(client, uri.bucket, files, directory)
+            download(client, uri.bucket, sorted(files, key=lambda file: file.key)[part], directory)
         except (*S3_ERRORS, ValueError) as error:
             raise JobFailure(f"ClientError: Data download failed: {source}: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from local_aws.json_api import ApiError
@@ -38,6 +39,7 @@ class JobOperations(Generic[Job]):
     def create(self, request: Record) -> Job:
         """Start a job; ApiError(ResourceInUse) when the name is taken."""
         name = request[self._type.name_member]
+        self._type.check(request)
         with self._workspace.lock:
             if self._closed:
                 raise ApiError("ServiceUnavailable", "the local AWS is stopping", 503)
@@ -110,9 +112,20 @@ class JobOperations(Generic[Job]):
         return {}
 
 
+INTERRUPT_TAG = "local-aws:interrupt"
+"""Put on a running spot job, this tag takes its machines away: `aws sagemaker add-tags` is all that it needs."""
+
+
 def training_jobs(workspace: Workspace) -> JobOperations[TrainingJob]:
     """Return the training jobs of a workspace."""
-    return JobOperations(workspace, TrainingJob, "TrainingJob")
+    jobs = JobOperations(workspace, TrainingJob, "TrainingJob")
+
+    def tagged(arn: str, tags: Mapping[str, str]) -> None:
+        if INTERRUPT_TAG in tags:
+            jobs.job(arn.rpartition("/")[2]).interrupt()
+
+    workspace.tagged["training-job"] = tagged
+    return jobs
 
 
 def processing_jobs(workspace: Workspace) -> JobOperations[ProcessingJob]:

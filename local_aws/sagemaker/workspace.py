@@ -32,7 +32,10 @@ class UnknownImageError(Exception):
 
 
 class Workspace:
-    """Names, clients, tags and images of one account and region. `lock` guards the records of every part."""
+    """Names, clients, tags and images of one account and region. `lock` guards the records of every part.
+
+    `tagged` holds who is told of new tags, by the kind of resource that an ARN names.
+    """
 
     def __init__(self, context: LocalContext, account: str, region: str) -> None:
         self.context = context
@@ -40,6 +43,7 @@ class Workspace:
         self.region = region
         self.lock = threading.RLock()
         self._tags: dict[str, dict[str, str]] = {}
+        self.tagged: dict[str, Callable[[str, Mapping[str, str]], None]] = {}
         self._events: deque[tuple[str, Any, str]] = deque()
         self._events_lock = threading.Lock()
         self._delivering = False
@@ -126,6 +130,10 @@ class Workspace:
         return {"AddTags": self._add_tags, "ListTags": self._list_tags, "DeleteTags": self._delete_tags}
 
     def _add_tags(self, request: Record) -> Record:
+        arn = str(request["ResourceArn"])
+        listener = self.tagged.get(arn.rpartition(":")[2].partition("/")[0])
+        if listener:
+            listener(arn, {tag["Key"]: tag["Value"] for tag in request["Tags"]})
         self.tag(request["ResourceArn"], request["Tags"])
         return self._list_tags(request)
 
