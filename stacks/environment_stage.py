@@ -32,6 +32,7 @@ class EnvironmentStage(Stage):
                 model=model,
                 foundation=foundation,
                 lake=data.lake,
+                published=data.datasets[model.data.dataset].workflow.published,
             )
             if model.serving is None:
                 continue

@@ -22,6 +22,7 @@ from .setting_types import (
     Section,
     unique,
 )
+from .trigger_settings import Triggers
 from .tuning_settings import Tuning
 
 METRICS: Mapping[str, Mapping[str, Literal["minimum", "maximum"]]] = {
@@ -67,6 +68,8 @@ class Training(Engine):
     """Days before the test days, which tune the training; an execution can say otherwise."""
     hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
     """Passed to the model's train.py."""
+    triggers: Triggers = Triggers()
+    """What starts it by itself."""
     tuning: Tuning | None = None
     """Training jobs with different hyperparameters instead of one; left out: one."""
 

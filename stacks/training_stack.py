@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_events as events
 from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
@@ -15,6 +16,7 @@ from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
 from .model_settings import Model
 from .training_definition import Surroundings, training_definition
+from .training_triggers import define_triggers
 
 
 class TrainingStack(Stack):
@@ -29,6 +31,7 @@ class TrainingStack(Stack):
         model: Model,
         foundation: FoundationStack,
         lake: DataLake,
+        published: events.EventPattern,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
         name, network = blueprint.name_of(model), blueprint.network
@@ -62,6 +65,14 @@ class TrainingStack(Stack):
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)
+        self.trigger = define_triggers(
+            self,
+            blueprint=blueprint,
+            settings=model.training.triggers,
+            pipeline=self.training,
+            published=published,
+            foundation=foundation,
+        )
         # Serving imports it; said here, so that it stays whatever serving does.
         self.export_value(self.registry.group.attr_model_package_group_arn)
         CfnOutput(self, "PipelineName", value=self.training.pipeline_name)

@@ -45,12 +45,12 @@ class TrainingTrigger(Construct):
         *,
         pipeline: TrainingPipeline,
         key: kms.IKey,
-        logs: LogRetention = LogRetention(),
+        logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._pipeline_name = pipeline.pipeline_name
         self._role = self._define_role()
-        self._machine = self._define_machine(logs, key)
+        self._machine = self._define_machine(logs or LogRetention(), key)
         self.state_machine_arn = self._machine.attr_arn
         self._event_role: iam.Role | None = None
 
@@ -170,7 +170,7 @@ class TrainingTrigger(Construct):
             )
         )
         executions = {
-            f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": "SageMaker names executions itself"
+            f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": "SageMaker names the executions of a pipeline itself"
             for name in names
         }
         reason = "Log deliveries and traces know no resources that a policy could name"

@@ -49,6 +49,8 @@ CHANGES: Mapping[str, Any] = {
     "model.training.test_days": 31,
     "model.training.validation_days": 15,
     "model.training.hyperparameters": {"rounds": 1},
+    "model.training.triggers.schedule": "rate(1 day)",
+    "model.training.triggers.new_data.at_most_every_hours": 12,
     "model.gate.metric": "f1",
     "model.gate.minimum": 0.71,
     "model.gate.champion.margin": 0.01,

@@ -26,7 +26,7 @@ STATEFUL = {
     "AWS::SageMaker::ModelPackageGroup",
 }
 LOGICAL_IDS = {
-    "block-time-training": {"RegistryGroupF9A457C4"},
+    "block-time-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "data": {
         "CatalogBlockTimeGroundTruth8A837EB0",
         "CatalogBlockTimePredictionsC874E52D",
@@ -51,7 +51,7 @@ LOGICAL_IDS = {
         "LakeRaw8A880B75",
     },
     "flight-delay-serving": {"InferenceLogs62E657D9"},
-    "flight-delay-training": {"RegistryGroupF9A457C4"},
+    "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},
 }
 """Changing one of these makes CloudFormation replace the resource, and what it holds is gone or orphaned."""
