@@ -169,10 +169,8 @@ class TrainingTrigger(Construct):
                 resources=["*"],
             )
         )
-        executions = {
-            f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": "SageMaker names the executions of a pipeline itself"
-            for name in names
-        }
+        named = "SageMaker names the executions of a pipeline itself"
+        executions = {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": named for name in names}
         reason = "Log deliveries and traces know no resources that a policy could name"
         acknowledge(role, {**executions, "AwsSolutions-IAM5[Resource::*]": reason})
         return role
