@@ -22,6 +22,7 @@ from model_runtime.model_code import ModelCode, load_model_code
 from model_runtime.objective import asked_objective, print_objective
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import asked_problem
+from model_runtime.tracking import Run, tracked_training
 
 CHANNELS = ("train", "validation")
 
@@ -34,13 +35,15 @@ def main(paths: ContainerPaths) -> None:
     """
     cluster = Cluster.read(paths.resources)
     with cluster.joined():
-        _train(paths, cluster)
+        code = load_model_code(paths.channel("code"))
+        with tracked_training(code.name, writes=cluster.rank == 0) as run:
+            _train(paths, cluster, code, run)
 
 
-def _train(paths: ContainerPaths, cluster: Cluster) -> None:
+def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -> None:
     problem = asked_problem()
-    code = load_model_code(paths.channel("code"))
     hyperparameters = parse_hyperparameters(code, read_hyperparameters(paths.hyperparameters))
+    run.parameters(_as_dict(hyperparameters))
     diagnostics = Diagnostics(read_rules(paths.hyperparameters))
     required = [*code.features, code.label]
     channels = {name: read_rows(paths.channel(name), required) for name in CHANNELS}
@@ -51,7 +54,7 @@ def _train(paths: ContainerPaths, cluster: Cluster) -> None:
     objective = asked_objective(problem)
     if objective:
         print_objective(objective, problem, code, channels, hyperparameters, fit)
-    around = Surroundings(checkpoints=_checkpoints(paths, code, hyperparameters), watch=[diagnostics.watch])
+    around = Surroundings(checkpoints=_checkpoints(paths, code, hyperparameters), watch=[diagnostics.watch, run.watch])
     try:
         diagnostics.check_rows(channels["train"], code.features, code.label, problem)
         with training(around):
@@ -75,7 +78,9 @@ def _train(paths: ContainerPaths, cluster: Cluster) -> None:
         hyperparameters=_as_dict(hyperparameters),
         versions=library_versions(),
     )
-    save_artifact(Artifact(booster, description, code), paths.model)
+    artifact = Artifact(booster, description, code)
+    save_artifact(artifact, paths.model)
+    run.model(artifact, paths.model)
     diagnostics.write(paths.model, paths.output_data)
     job = os.environ.get("TRAINING_JOB_NAME", "training")
     print(f"{job}: {description.trees} trees in {time.monotonic() - started:.1f} s", flush=True)
