@@ -73,7 +73,7 @@ class LocalAwsServer:
             SchedulerService(self.context), StepFunctionsService(self.context), self._cloudformation, self._sagemaker,
             self._glue, AthenaService(self.context),
         )  # fmt: skip
-        self._gateway = Gateway(self._services, self.status)
+        self._gateway = Gateway(self._services, self.status, self.context.clock)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
         return self._gateway(environ, start_response)
@@ -91,6 +91,7 @@ class LocalAwsServer:
             "endpoint_url": self.context.endpoint_url,
             "state_dir": str(self.context.state_dir),
             "source": self._source,
+            "time": self.context.clock.now().isoformat(timespec="seconds"),
             "uptime_seconds": round(time.time() - self._started),
             "endpoints": self._sagemaker.endpoints(),
             "mlflow_apps": self._sagemaker.mlflow_apps(),

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from local_aws import process
+from local_aws import passing_time, process
 from local_aws.service import Image
 from mlops_cli.repository import ROOT, platform_name
 
 DEFAULT_PORT = 5055
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 
 app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
@@ -97,10 +102,49 @@ def env(port: Port = DEFAULT_PORT) -> None:
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
+def advance(port: int, by: timedelta, report: Callable[[str], None]) -> datetime:
+    """Move the clock of the local AWS on this port on; see `local_aws.passing_time.advance`."""
+    return passing_time.advance(port, by, report)
+
+
+@app.command("advance")
+def advance_clock(
+    port: Port = DEFAULT_PORT,
+    days: Annotated[float, typer.Option(help="Days to move on by.", min=0)] = 0,
+    hours: Annotated[float, typer.Option(help="Hours to move on by.", min=0)] = 0,
+    to: Annotated[datetime | None, typer.Option(formats=FORMATS, help="The moment to move on to, in UTC.")] = None,
+    patience: Annotated[float, typer.Option(help="Minutes that the work of one moment may take.", min=0)] = 60,
+) -> None:
+    """Move its clock on. Schedules and what waits have their time, one after the other, and are waited for."""
+    if (to is None) == (days == hours == 0):
+        raise ValueError("say how far: --days, --hours or both, or --to")
+    began, from_moment = time.monotonic(), passing_time.present(port)
+    by = timedelta(days=days, hours=hours) if to is None else to.replace(tzinfo=UTC) - from_moment
+    if by < timedelta(0):
+        raise ValueError(f"--to {to:%Y-%m-%dT%H:%M} has passed: the clock says {from_moment:%Y-%m-%d %H:%M} UTC")
+    told = ""
+    with console.status("[bold]time passes[/]") as shown:
+
+        def report(text: str) -> None:
+            nonlocal told
+            shown.update(f"[bold]time passes[/]  {escape(text)}")
+            if not console.is_terminal and text != told:
+                told = text
+                typer.echo(text)
+
+        try:
+            reached = passing_time.advance(port, by, report, patience=timedelta(minutes=patience))
+        except KeyboardInterrupt:
+            typer.echo(f"the clock stays at {passing_time.present(port):%Y-%m-%d %H:%M} UTC", err=True)
+            raise
+    console.print(f"it is {reached:%Y-%m-%d %H:%M} UTC for the local AWS, after {time.monotonic() - began:.0f} s")
+
+
 def _status_table(found: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row("local AWS", f"[bold]{found['endpoint_url']}[/]")
     table.add_row("process", f"{found['pid']}, up {found['uptime_seconds']} s")
+    table.add_row("its time", f"{found['time'][:16].replace('T', ' ')} UTC")
     table.add_row("state and log", found["state_dir"])
     for name, where in sorted(found["endpoints"].items()):
         table.add_row("endpoint", f"{name} -> {where}")
