@@ -27,7 +27,8 @@ def define_triggers(
     trigger = TrainingTrigger(scope, "Trigger", pipeline=pipeline, key=foundation.key, logs=blueprint.logs)
     trigger.on_failure("Failed", foundation.alarm_target)
     if settings.schedule:
-        trigger.on_schedule("Schedule", settings.schedule)
+        schedule = trigger.on_schedule("Schedule", settings.schedule)
+        CfnOutput(scope, "ScheduleName", value=schedule.ref)
     if settings.new_data:
         gap = Duration.hours(settings.new_data.at_most_every_hours)
         trigger.on_event("NewData", published, name="new-data", at_most_every=gap)
