@@ -22,8 +22,12 @@ from mlops_cli.data import published
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.repository import declaration
+from mlops_cli.season import commands as season
 from mlops_cli.story import check_programs
+from mlops_cli.training import Training, parameters_of
+from mlops_cli.training_view import show
 
+POLL_SECONDS, LOCAL_POLL_SECONDS = 5.0, 0.3
 errors = Console(stderr=True, highlight=False)
 
 
@@ -51,6 +55,7 @@ app = Commands(
 )
 app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
+app.command()(season.season)
 
 
 @app.command()
@@ -76,6 +81,34 @@ def demo(
     finally:
         if stop:
             process.stop(local.state_dir(port))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="The model's name, as its folder in ml_code/models.")],
+    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A parameter of the pipeline: Name=Value.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it has ended.")] = False,
+) -> None:
+    """Train a model now, or when the execution that runs has ended. Followed, it fails as the training does."""
+    declaration(model)
+    deployment = Deployment(environment, boto3.session.Session())
+    training = Training(deployment, model, poll=LOCAL_POLL_SECONDS if deployment.is_local else POLL_SECONDS)
+    request = training.start(parameters_of(parameter or []))
+    if not follow:
+        typer.echo(f"asked for: {request}")
+        return
+    console = local.wide_console()
+    try:
+        ended = show(training.follow(request), console, f"{model} in {environment}")
+    except KeyboardInterrupt:
+        typer.echo(f"not followed any more, it goes on by itself: {request}", err=True)
+        raise
+    if not ended.succeeded:
+        raise DeploymentError(f"{ended.execution} {ended.status.lower()}: {ended.reason or 'no reason given'}")
+    typer.echo(f"{ended.execution} succeeded")
 
 
 @app.command()
