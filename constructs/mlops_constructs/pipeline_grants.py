@@ -10,6 +10,9 @@ from .pipeline_definition import PipelineDefinition
 from .pipeline_steps import walk
 
 _JOBS = {
+    "AutoML": ("automl-job", ("CreateAutoMLJob", "DescribeAutoMLJob", "StopAutoMLJob")),
+    "Model": ("model", ("CreateModel", "DescribeModel")),
+    "Transform": ("transform-job", ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob")),
     "Tuning": (
         "hyper-parameter-tuning-job",
         (

@@ -24,6 +24,7 @@ _OPERATIONS = {
     "Training": ("CreateTrainingJob", {"TrainingJobName": "x"}),
     "Transform": ("CreateTransformJob", {"TransformJobName": "x"}),
     "Tuning": ("CreateHyperParameterTuningJob", {"HyperParameterTuningJobName": "x"}),
+    "AutoML": ("CreateAutoMLJob", {"AutoMLJobName": "x"}),
     "Model": ("CreateModel", {"ModelName": "x"}),
     "RegisterModel": ("CreateModelPackage", {}),
 }

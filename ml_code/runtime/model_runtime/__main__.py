@@ -1,4 +1,4 @@
-"""`python -m model_runtime <prepare|train|evaluate|serve>`: the container's commands.
+"""`python -m model_runtime <prepare|tables|train|evaluate|serve>`: the container's commands.
 
 A command that fails leaves its reason where SageMaker looks for it, its traceback on standard error, and exit code 1.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 
-COMMANDS = ("prepare", "train", "evaluate", "serve")
+COMMANDS = ("prepare", "tables", "train", "evaluate", "serve")
 REASON_CHARACTERS = 1024
 STOPPED = 128 + signal.SIGTERM
 
@@ -26,11 +26,20 @@ def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
         from model_runtime import prepare
 
         prepare.main(paths, arguments)
+    elif command == "tables":
+        from model_runtime import tables
+
+        tables.main(paths)
     elif command == "train":
         from model_runtime import train
 
         train.main(paths)
     elif command == "evaluate":
+        if paths.processing_input("scores").is_dir():
+            from model_runtime import scores
+
+            scores.main(paths, arguments)
+            return
         from model_runtime import evaluate
 
         evaluate.main(paths, arguments)
@@ -52,7 +61,7 @@ def reason_files(command: str, paths: ContainerPaths) -> tuple[Path, ...]:
     """Where SageMaker looks for the reason: a training job has one place, a processing job two, an endpoint its log."""
     if command == "train":
         return (paths.failure,)
-    return (paths.failure, paths.message) if command in ("prepare", "evaluate") else ()
+    return (paths.failure, paths.message) if command in ("prepare", "tables", "evaluate") else ()
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""A pipeline that tunes: the platform's own definition, with the runtime as the container, on a small dataset."""
+"""Pipelines that tune and search: the platform's own definition, the runtime as container, on a small dataset."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ training:
     parallel: 2
 gate: {metric: auc, minimum: 0.55}
 """
+SEARCHED = """
+name: toy
+description: Is a flight late?
+problem: binary_classification
+data: {dataset: flights, label: late, features: [hour, distance, carrier]}
+training:
+  test_days: 5
+  validation_days: 5
+  algorithm: automl
+  automl: {candidates: 6, max_runtime_minutes: 1}
+gate: {metric: auc, minimum: 0.55}
+"""
 
 
 @pytest.fixture
@@ -60,6 +72,8 @@ def lake(server: Any, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         s3.put_object(Bucket="lake", Key=f"curated/{keys[-1]}", Body=body.getvalue())
     manifest = [{"prefix": "s3://lake/curated/"}, *sorted(keys)]
     s3.put_object(Bucket="lake", Key="manifest.json", Body=json.dumps(manifest).encode())
+    version = {"manifest": "s3://lake/manifest.json"}
+    s3.put_object(Bucket="lake", Key="manifest.json.version", Body=json.dumps(version).encode())
     return Surroundings(
         image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime:1",
         role_arn=ROLE,
@@ -114,3 +128,36 @@ def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
     job = sagemaker.describe_processing_job(ProcessingJobName=evaluated)
     read = {each["InputName"]: each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"]}
     assert read["model"] == container["ModelDataUrl"]
+
+
+def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
+    server: Any, lake: Surroundings, run: Callable[..., Any], wait: Callable[..., Any]
+) -> None:
+    steps = run(training_definition(Model.model_validate(yaml.safe_load(SEARCHED)), lake))
+    assert "Train" not in steps
+    sagemaker = server.client("sagemaker")
+    name = steps["Search"]["Metadata"]["AutoMLJob"]["Arn"].rpartition("/")[2]
+    search = sagemaker.describe_auto_ml_job(AutoMLJobName=name)
+    (best,) = search["BestCandidate"]["InferenceContainers"]
+    version = steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
+    package = sagemaker.describe_model_package(ModelPackageName=version)
+    (container,) = package["InferenceSpecification"]["Containers"]
+    assert (container["Image"], container["ModelDataUrl"]) == (best["Image"], best["ModelDataUrl"])
+    assert container["Environment"]["SAGEMAKER_INFERENCE_OUTPUT"] == "probabilities,labels"
+    report = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"].removeprefix("s3://lake/")
+    judged = json.loads(server.client("s3").get_object(Bucket="lake", Key=report)["Body"].read())
+    # an hour of the day tells how late flights are: the candidate knows it on days that it hasn't seen
+    assert judged["binary_classification_metrics"]["auc"]["value"] > 0.6
+    assert judged["dataset"]["item_count"] == 200
+
+    sagemaker.update_model_package(ModelPackageArn=version, ModelApprovalStatus="Approved")
+    sagemaker.create_model(ModelName="toy", ExecutionRoleArn=ROLE, PrimaryContainer={"ModelPackageName": version})
+    variant = {"VariantName": "live", "ModelName": "toy", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName="toy", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="toy", EndpointConfigName="toy")
+    wait(lambda: sagemaker.describe_endpoint(EndpointName="toy")["EndpointStatus"], lambda it: it == "InService")
+    answer = server.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="toy", ContentType="text/csv", Body=b"5,100,400\n22,100,400\n"
+    )
+    late = [float(line.split('"')[1].strip("[]").split(",")[1]) for line in answer["Body"].read().decode().splitlines()]
+    assert late[1] > late[0]
