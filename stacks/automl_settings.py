@@ -62,12 +62,6 @@ def check_automl(problem: str, training: Any, facets: Sequence[Any]) -> None:
                 "has no place with algorithm: automl, which finds its own way to train; remove it",
                 {"at": ("training", name)},
             )
-    if facets:
-        raise PydanticCustomError(
-            "automl",
-            "have no place with algorithm: automl, of whose models only the scores are known; remove them",
-            {"at": ("fairness", "facets")},
-        )
     chosen = training.automl
     if chosen is not None and chosen.objective is not None and chosen.objective not in OBJECTIVES[problem]:
         raise PydanticCustomError(
@@ -79,4 +73,10 @@ def check_automl(problem: str, training: Any, facets: Sequence[Any]) -> None:
                 "objective": repr(chosen.objective),
                 "at": ("training", "automl", "objective"),
             },
+        )
+    if facets:
+        raise PydanticCustomError(
+            "automl",
+            "have no place with algorithm: automl, of whose models only the scores are known; remove them",
+            {"at": ("fairness", "facets")},
         )

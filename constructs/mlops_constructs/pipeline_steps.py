@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .automl_step import AutoMLStep
+from .batch_steps import ModelStep, TransformStep
 from .condition_steps import Comparison, ConditionStep, FailStep, walk
 from .job_resources import JobNetwork, JobResources, has_local_disk
 from .job_steps import Manifest, ProcessingStep, PropertyFile, TrainingStep
@@ -12,6 +14,7 @@ from .training_engine import TrainingEngine
 from .tuning_step import CategoricalRange, ContinuousRange, IntegerRange, TuningObjective, TuningStep
 
 __all__ = [
+    "AutoMLStep",
     "JOB_RETRIES",
     "REQUEST_RETRIES",
     "Caching",
@@ -25,6 +28,7 @@ __all__ = [
     "JobNetwork",
     "JobResources",
     "Manifest",
+    "ModelStep",
     "ProcessingStep",
     "PropertyFile",
     "RegisterModelStep",
@@ -32,6 +36,7 @@ __all__ = [
     "Step",
     "TrainingEngine",
     "TrainingStep",
+    "TransformStep",
     "TuningObjective",
     "TuningStep",
     "as_text",

@@ -180,7 +180,9 @@ class TuningStep:
         return self.training.extras()
 
     def _artifact(self, job_name: str) -> Join:
-        return Join("/", [self.training.output_path, Get(job_name), "output/model.tar.gz"])
+        # as the tuning job says it: one taken from the cache has written below an earlier execution's path
+        path = Get(f"Steps.{self.name}.TrainingJobDefinition.OutputDataConfig.S3OutputPath")
+        return Join("/", [path, Get(job_name), "output/model.tar.gz"])
 
     def _training_jobs(self) -> dict[str, Any]:
         definition: dict[str, Any] = {}

@@ -89,9 +89,10 @@ def test_a_step_that_uses_the_best_model_waits_for_the_tuning() -> None:
     )  # fmt: skip
     rendered = PipelineDefinition(parameters=[], steps=[step, evaluate]).to_json()["Steps"][1]
     uris = [each["S3Input"]["S3Uri"]["Std:Join"]["Values"] for each in rendered["Arguments"]["ProcessingInputs"]]
+    path = {"Get": "Steps.Tune.TrainingJobDefinition.OutputDataConfig.S3OutputPath"}
     assert uris == [
-        ["s3://b/model", {"Get": "Steps.Tune.BestTrainingJob.TrainingJobName"}, "output/model.tar.gz"],
-        ["s3://b/model", {"Get": "Steps.Tune.TrainingJobSummaries[1].TrainingJobName"}, "output/model.tar.gz"],
+        [path, {"Get": "Steps.Tune.BestTrainingJob.TrainingJobName"}, "output/model.tar.gz"],
+        [path, {"Get": "Steps.Tune.TrainingJobSummaries[1].TrainingJobName"}, "output/model.tar.gz"],
     ]
     with pytest.raises(InvalidPipelineError, match="'Tune' doesn't exist"):
         PipelineDefinition(parameters=[], steps=[evaluate])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from local_aws.sagemaker.automl.automl_job import AutoMLJob
-from local_aws.sagemaker.automl.plan import plan_of
+from local_aws.sagemaker.automl.plan import plan_of, refused
 from local_aws.sagemaker.job_operations import JobOperations
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 
 class AutoMLOperations(JobOperations[AutoMLJob]):
-    """The AutoML jobs by name. A job of one version is described by the other one's operation as far as it can be."""
+    """The AutoML jobs by name. DescribeAutoMLJobV2 describes jobs of both versions, DescribeAutoMLJob its own only."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace, AutoMLJob, "AutoMLJob")
@@ -19,6 +19,7 @@ class AutoMLOperations(JobOperations[AutoMLJob]):
         """Return the operations by their names in the API."""
         return {
             **super().operations(),
+            "DescribeAutoMLJob": self._describe_first_version,
             "CreateAutoMLJobV2": lambda request: {"AutoMLJobArn": self.create(request).record["AutoMLJobArn"]},
             "DescribeAutoMLJobV2": lambda request: self.job(request["AutoMLJobName"]).record,
             "ListCandidatesForAutoMLJob": self._list_candidates,
@@ -37,6 +38,12 @@ class AutoMLOperations(JobOperations[AutoMLJob]):
             "Asked": sorted(set(request) - {"Tags"}),
         }
         return super().create({**described, **request})
+
+    def _describe_first_version(self, request: Record) -> Record:
+        record = self.job(request["AutoMLJobName"]).record
+        if "InputDataConfig" not in record["Asked"]:
+            raise refused("the job was made by CreateAutoMLJobV2: DescribeAutoMLJobV2 describes it")
+        return record
 
     def _list_candidates(self, request: Record) -> Record:
         job = self.job(request["AutoMLJobName"])

@@ -166,13 +166,15 @@ def test_a_stopped_job_has_no_candidate(
 ) -> None:
     search(table={"CompletionCriteria": {"MaxCandidates": 750, "MaxAutoMLJobRuntimeInSeconds": 600}})
     wait(
-        lambda: sagemaker.describe_auto_ml_job(AutoMLJobName="search")["AutoMLJobSecondaryStatus"],
+        lambda: sagemaker.describe_auto_ml_job_v2(AutoMLJobName="search")["AutoMLJobSecondaryStatus"],
         lambda status: status == "TrainingModels",
     )
     sagemaker.stop_auto_ml_job(AutoMLJobName="search")
     found = ended()
     assert found["AutoMLJobStatus"] == "Stopped"
     assert "BestCandidate" not in found
+    with pytest.raises(ClientError, match="DescribeAutoMLJobV2 describes it"):
+        sagemaker.describe_auto_ml_job(AutoMLJobName="search")
 
 
 @pytest.mark.parametrize(

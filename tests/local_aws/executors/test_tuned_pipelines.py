@@ -86,12 +86,15 @@ def lake(server: Any, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
 
 
 @pytest.fixture
-def run(server: Any, wait: Callable[..., Any]) -> Callable[[PipelineDefinition], dict[str, Any]]:
-    def execute(definition: PipelineDefinition) -> dict[str, Any]:
-        server.add(SageMakerService(server.context))
-        sagemaker = server.client("sagemaker")
-        sagemaker.create_model_package_group(ModelPackageGroupName="toy")
-        sagemaker.create_pipeline(PipelineName="toy", RoleArn=ROLE, PipelineDefinition=definition.to_body())
+def run(server: Any, wait: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    server.add(SageMakerService(server.context))
+    sagemaker = server.client("sagemaker")
+    sagemaker.create_model_package_group(ModelPackageGroupName="toy")
+
+    def execute(definition: PipelineDefinition | None = None) -> dict[str, Any]:
+        """Run a definition to its end, or the same one again, and return the steps by name."""
+        if definition is not None:
+            sagemaker.create_pipeline(PipelineName="toy", RoleArn=ROLE, PipelineDefinition=definition.to_body())
         arn = sagemaker.start_pipeline_execution(PipelineName="toy")["PipelineExecutionArn"]
         found = wait(
             lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn),
@@ -128,6 +131,12 @@ def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
     job = sagemaker.describe_processing_job(ProcessingJobName=evaluated)
     read = {each["InputName"]: each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"]}
     assert read["model"] == container["ModelDataUrl"]
+
+    again = run()
+    assert "SourcePipelineExecutionArn" in again["Tune"]["CacheHitResult"]
+    version = again["Register"]["Metadata"]["RegisterModel"]["Arn"]
+    second = sagemaker.describe_model_package(ModelPackageName=version)
+    assert second["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == container["ModelDataUrl"]
 
 
 def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(

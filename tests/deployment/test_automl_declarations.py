@@ -1,0 +1,60 @@
+"""What a model may say about a search for its algorithm: each mistake is told at synth, with its place and the fix."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stacks.configuration import load
+from stacks.settings import Repository
+from stacks.training_definition import Surroundings, training_definition
+from tests.deployment.declarations import Change, problems
+
+DECLARED = "ml_code/models/flight_delay/model.yaml"
+HYPERPARAMETERS = r"^  hyperparameters:\n(    .*\n)+"
+
+FAIRNESS = r"^fairness:\n(  .*\n)+"
+
+
+@pytest.mark.parametrize(
+    ("new", "finding"),
+    [
+        ("  algorithm: automm\n", r"training\.algorithm must be one of 'xgboost' or 'automl'.*did you mean 'automl'"),
+        ("  automl: {candidates: 5}\n", r"training\.automl: is for algorithm: automl, this model's is xgboost"),
+        ("  algorithm: automl\n  hyperparameters: {seed: 7}\n", r"training\.hyperparameters: has no place with algor"),
+        (
+            "  algorithm: automl\n  tuning: {ranges: {max_depth: {integer: [3, 9]}}, trials: 4}\n",
+            r"training\.tuning: has no place with algorithm: automl",
+        ),
+        (
+            "  algorithm: automl\n  instance_count: 2\n",
+            r"training\.instance_count: has no place with algo",
+        ),
+        (
+            "  algorithm: automl\n  automl: {objective: rmse}\n",
+            r"training\.automl\.objective: must be one of auc, accuracy, f1 for a binary classification, got 'rmse'",
+        ),
+        ("  algorithm: automl\n", r"fairness\.facets: have no place with algorithm: automl"),
+        ("  algorithm: automl\n  automl: {candidates: 0}\n", r"training\.automl\.candidates must be at least 1, got 0"),
+    ],
+)
+def test_mistake_is_named_with_its_line(repository: Repository, change: Change, new: str, finding: str) -> None:
+    change(DECLARED, HYPERPARAMETERS, new)
+    (first, *_) = problems(repository)
+    assert re.match(rf"{re.escape(DECLARED)}:\d+: .*{finding}", first), first
+
+
+def test_a_searched_model_is_ranked_by_the_metric_of_its_gate(repository: Repository, change: Change) -> None:
+    change(DECLARED, HYPERPARAMETERS, "  algorithm: automl\n")
+    change(DECLARED, FAIRNESS, "")
+    model = next(each for each in load(repository).environments[0].models if each.name == "flight_delay")
+    surroundings = Surroundings(
+        image_uri="image", role_arn="role", kms_key_arn="key", group_name="group", code="s3://b/code",
+        manifest="s3://b/manifest", artifacts="s3://b/artifacts",
+    )  # fmt: skip
+    steps = {step["Name"]: step for step in training_definition(model, surroundings).to_json()["Steps"]}
+    assert list(steps) == ["Prepare", "Tables", "Search", "Candidate", "Score", "Evaluate", "Gate"]
+    assert steps["Search"]["Arguments"]["AutoMLJobObjective"] == {"MetricName": "AUC"}
+    assert steps["Search"]["Arguments"]["InputDataConfig"][0]["TargetAttributeName"] == "late"
+    assert "--champions" not in steps["Evaluate"]["Arguments"]["AppSpecification"]["ContainerArguments"]
