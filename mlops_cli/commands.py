@@ -16,7 +16,7 @@ from rich.console import Console
 from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as demo_story
-from mlops_cli import local, scoring, teardown
+from mlops_cli import local, models, scoring, teardown
 from mlops_cli.data import commands as data
 from mlops_cli.data import published
 from mlops_cli.data.dataset import deployed_dataset
@@ -55,6 +55,7 @@ app = Commands(
 )
 app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="model")
 app.command()(season.season)
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image
+from mlops_cli.leaderboard import leaderboard_of
 from mlops_constructs.pipeline_definition import PipelineDefinition
 from stacks.model_settings import Model
 from stacks.training_definition import Surroundings, training_definition
@@ -132,6 +133,11 @@ def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
     read = {each["InputName"]: each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"]}
     assert read["model"] == container["ModelDataUrl"]
 
+    board = leaderboard_of(sagemaker, "toy")
+    assert [each.name for each in board.tried[:2]] == [job["TrainingJobName"] for job in jobs[:2]]
+    assert board.tried[0].hyperparameters == tuned["BestTrainingJob"]["TunedHyperParameters"]
+    assert len(board.tried) == 4
+
     again = run()
     assert "SourcePipelineExecutionArn" in again["Tune"]["CacheHitResult"]
     version = again["Register"]["Metadata"]["RegisterModel"]["Arn"]
@@ -148,6 +154,11 @@ def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
     name = steps["Search"]["Metadata"]["AutoMLJob"]["Arn"].rpartition("/")[2]
     search = sagemaker.describe_auto_ml_job(AutoMLJobName=name)
     (best,) = search["BestCandidate"]["InferenceContainers"]
+    board = leaderboard_of(sagemaker, "toy")
+    assert board.tried[0].name == search["BestCandidate"]["CandidateName"]
+    values = [each.value for each in board.tried]
+    assert len(values) == 6
+    assert values == sorted(values, reverse=True)
     version = steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
     package = sagemaker.describe_model_package(ModelPackageName=version)
     (container,) = package["InferenceSpecification"]["Containers"]

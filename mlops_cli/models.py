@@ -1,0 +1,15 @@
+"""`mlops model`: what is known of a model."""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.leaderboard import leaderboard
+
+app = typer.Typer(help="Look at a model.", no_args_is_help=True)
+app.command()(leaderboard)
+
+
+@app.callback()
+def model() -> None:
+    """Look at a model."""
