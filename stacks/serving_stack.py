@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import CfnOutput, CfnParameter, Stack
 from constructs import Construct
 
+from mlops_constructs.autopilot_grants import grant_pull_autopilot
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.inference_endpoint import DataCapture, EndpointSizing, InferenceEndpoint
 from mlops_constructs.model_registry import ModelRegistry
@@ -54,4 +55,6 @@ class ServingStack(Stack):
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)
+        if model.training.algorithm == "automl":
+            grant_pull_autopilot(self.inference.role)
         CfnOutput(self, "EndpointName", value=self.inference.endpoint_name, condition=self.inference.released)

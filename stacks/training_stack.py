@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from mlops_constructs.autopilot_grants import grant_autopilot
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.glue_job import PackageAsset
 from mlops_constructs.grants import grant_read_assets
@@ -50,6 +51,8 @@ class TrainingStack(Stack):
         lake.grant_read(self.training.pipeline_role, "artifacts", f"{model.name}/")
         lake.grant_read(self.training.pipeline_role, "curated", f"{model.data.dataset}/manifest")
         self.registry.grant_register(self.training.pipeline_role)
+        if model.training.algorithm == "automl":
+            grant_autopilot(self.training.job_role)
         if model.gate.champion:
             self.registry.grant_list(self.training.job_role)
 
