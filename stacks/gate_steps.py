@@ -18,10 +18,12 @@ from mlops_constructs.pipeline_steps import (
     PropertyFile,
     RegisterModelStep,
 )
+from mlops_constructs.registration_step import ModelReports
 
 from .model_settings import Model
 
 REPORT = "EvaluationReport"
+CARD = "ModelCard"
 OUTPUT = "evaluation"
 
 
@@ -34,17 +36,24 @@ def bound_parameter(model: Model) -> Parameter:
 
 
 def report_file() -> PropertyFile:
-    """The report among the outputs of Evaluate."""
+    """The report among the outputs of Evaluate, with the verdict."""
     return PropertyFile(name=REPORT, output=OUTPUT, path="evaluation.json")
 
 
+def card_file() -> PropertyFile:
+    """The model card among the outputs of Evaluate."""
+    return PropertyFile(name=CARD, output=OUTPUT, path="model_card.json")
+
+
 def evaluate_arguments(model: Model, bound: Parameter, group_name: str) -> list[Value]:
-    """What Evaluate is told: the gate's metric and bound, and where the champion is found."""
+    """What Evaluate is told: the gate's metric and bound, where the champion is found, and which groups to compare."""
     gate = model.gate
     limit = "--minimum" if gate.maximum is None else "--maximum"
     arguments: list[Value] = ["--metric", gate.metric, limit, Join("", [bound.value])]
     if gate.champion is not None:
         arguments += ["--champions", group_name, "--margin", f"{gate.champion.margin:g}"]
+    for facet in model.fairness.facets:
+        arguments += ["--facet", facet.argument()]
     return arguments
 
 
@@ -71,7 +80,13 @@ def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration
         content_types=["text/csv", "application/json"],
         response_types=["text/csv", "application/json"],
         instance_types=[serving.instance_type] if serving else [],
-        quality_report=Join("/", [evaluate.output(OUTPUT), "evaluation.json"]),
+        reports=ModelReports(
+            quality=_report(evaluate, "evaluation.json"),
+            constraints=_report(evaluate, "constraints.json"),
+            bias=_report(evaluate, "bias.json") if model.fairness.facets else None,
+            explainability=_report(evaluate, "explainability.json"),
+        ),
+        card=evaluate.read(CARD, "content"),
         metadata={**registration.metadata, "Gate": evaluate.read(REPORT, "gate.summary")},
     )
     return ConditionStep(
@@ -80,3 +95,7 @@ def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration
         then=[register],
         otherwise=[FailStep(name="Rejected", message=evaluate.read(REPORT, "gate.reason"))],
     )
+
+
+def _report(evaluate: ProcessingStep, file: str) -> Join:
+    return Join("/", [evaluate.output(OUTPUT), file])

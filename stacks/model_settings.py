@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from .automl_settings import AutoML, check_automl
+from .diagnostic_settings import Diagnostics
 from .engine_settings import Engine
+from .fairness_settings import Fairness, check_facets
 from .nearest import nearest
 from .setting_types import (
     ColumnName,
@@ -44,6 +47,20 @@ class ModelData(Section):
     rules: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(unique)] = Field(default_factory=list)
     """Data quality rules (DQDL) that the dataset has to keep for this model, beside its own."""
 
+    allow_leakage: Annotated[list[ColumnName], AfterValidator(unique)] = Field(default_factory=list)
+    """Features that look like ones that aren't known at prediction time, and are."""
+
+    @model_validator(mode="after")
+    def _allowed_are_features(self) -> ModelData:
+        for index, name in enumerate(self.allow_leakage):
+            if name not in self.features:
+                raise PydanticCustomError(
+                    "allowed_feature",
+                    "must be one of the features, got {name}{hint}",
+                    {"name": repr(name), "hint": nearest(name, self.features), "at": ("allow_leakage", index)},
+                )
+        return self
+
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> ModelData:
         if self.label in self.features:
@@ -70,6 +87,12 @@ class Training(Engine):
     """Passed to the model's train.py."""
     triggers: Triggers = Triggers()
     """What starts it by itself."""
+    diagnostics: Diagnostics = Diagnostics()
+    """Rules that watch it, and what they do."""
+    algorithm: Literal["xgboost", "automl"] = "xgboost"
+    """xgboost: the model's train.py. automl: whatever SageMaker Autopilot finds; train.py isn't used."""
+    automl: AutoML | None = None
+    """The limits of the search with algorithm: automl."""
     tuning: Tuning | None = None
     """Training jobs with different hyperparameters instead of one; left out: one."""
 
@@ -121,14 +144,22 @@ class Model(Section):
     """The training pipeline."""
     gate: Gate
     """The quality below which a model is not registered."""
+    fairness: Fairness = Fairness()
+    """Groups of rows that the model must not treat too differently."""
     serving: Serving | None = None
     """The endpoint; left out: none."""
+
+    @model_validator(mode="after")
+    def _facets_fit_the_model(self) -> Model:
+        check_facets(self.fairness, self.problem, self.data.features)
+        return self
 
     @model_validator(mode="after")
     def _gate_fits_the_problem(self) -> Model:
         metrics, gate = METRICS[self.problem], self.gate
         if self.training.tuning is not None:
             self.training.tuning.check_objective(metrics)
+        check_automl(self.problem, self.training, self.fairness.facets)
         if gate.metric not in metrics:
             raise PydanticCustomError(
                 "gate_metric",

@@ -14,12 +14,15 @@ from mlops_constructs.pipeline_steps import (
     Manifest,
     ProcessingStep,
     PropertyFile,
+    Step,
     TrainingStep,
 )
 
+from .automl_steps import automl_steps
 from .candidate_steps import Candidate, candidate_of
+from .diagnostic_settings import METRICS
 from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
-from .gate_steps import Registration, bound_parameter, evaluate_arguments, gate_step, report_file
+from .gate_steps import Registration, bound_parameter, card_file, evaluate_arguments, gate_step, report_file
 from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
@@ -56,11 +59,14 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     data = Parameter(name="Data", type="String", default=surroundings.manifest)
     build = _Steps(model, surroundings)
     prepare = build.prepare(data, test_days, validation_days)
-    train = candidate_of(model, build.train(prepare))
-    evaluate = build.evaluate(prepare, train, bound)
+    if model.training.algorithm == "automl":
+        steps = build.searched(prepare, bound)
+    else:
+        train = candidate_of(model, build.train(prepare))
+        evaluate = build.evaluate(prepare, train, bound)
+        steps = [train, evaluate, build.gate(prepare, train, evaluate)]
     return PipelineDefinition(
-        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound],
-        steps=[prepare, train, evaluate, build.gate(prepare, train, evaluate)],
+        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound], steps=[prepare, *steps]
     )
 
 
@@ -90,6 +96,7 @@ class _Steps:
                 "--validation-days",
                 Join("", [validation_days.value]),
                 *(["--files", str(files)] if files > 1 else []),
+                *(each for name in self._model.data.allow_leakage for each in ("--allow-leakage", name)),
             ],
             inputs={"code": self._at.code, "features": Manifest.newest(data.value)},
             outputs={name: self._artifact(name) for name in ("train", "validation", "test")} | self._checkpoints(),
@@ -122,7 +129,8 @@ class _Steps:
                 "code": self._at.code,
             },
             output_path=self._artifact("model"),
-            hyperparameters=training.hyperparameters,
+            hyperparameters={**training.hyperparameters, **training.diagnostics.hyperparameters()},
+            metrics=METRICS,
             environment=self._environment | rounds,
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
@@ -134,9 +142,14 @@ class _Steps:
         return self._processing(
             "Evaluate",
             arguments=evaluate_arguments(self._model, bound, self._at.group_name),
-            inputs={"model": train.model_artifact, "test": prepare.folder("test"), "code": self._at.code},
+            inputs={
+                "model": train.model_artifact,
+                "test": prepare.folder("test"),
+                "code": self._at.code,
+                **({"train": prepare.folder("train")} if self._model.fairness.facets else {}),
+            },
             outputs={"evaluation": self._artifact("evaluation")},
-            property_files=[report_file()],
+            property_files=[report_file(), card_file()],
         )
 
     def gate(self, prepare: ProcessingStep, train: Candidate, evaluate: ProcessingStep) -> ConditionStep:
@@ -148,6 +161,22 @@ class _Steps:
             metadata={"Data": prepare.input("features"), "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
         )
         return gate_step(self._model, evaluate, registration)
+
+    def searched(self, prepare: ProcessingStep, bound: Parameter) -> list[Step]:
+        return automl_steps(
+            self._model,
+            prepare,
+            self._processing,
+            role_arn=self._at.role_arn,
+            kms_key_arn=self._at.kms_key_arn,
+            group_name=self._at.group_name,
+            network=self._at.network,
+            resources=self._resources,
+            artifact=self._artifact,
+            bound=bound,
+            code=self._at.code,
+            metadata={"Data": prepare.input("features"), "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
+        )
 
     def _processing(
         self,

@@ -22,6 +22,7 @@ _WANTED = {
     "list_type": "must be a list",
     "dict_type": "must hold keys and values",
     "model_type": "must hold keys and values",
+    "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "string_too_short": "must have at least {min_length} characters",

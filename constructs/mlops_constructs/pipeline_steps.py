@@ -8,15 +8,15 @@ from .condition_steps import Comparison, ConditionStep, FailStep, walk
 from .job_resources import JobNetwork, JobResources, has_local_disk
 from .job_steps import Manifest, ProcessingStep, PropertyFile, TrainingStep
 from .pipeline_step import InvalidPipelineError, Step, as_text, step_json
-from .registration_step import RegisterModelStep
+from .registration_step import ModelReports, RegisterModelStep
 from .step_policies import JOB_RETRIES, REQUEST_RETRIES, Caching, RetryPolicy
 from .training_engine import TrainingEngine
 from .tuning_step import CategoricalRange, ContinuousRange, IntegerRange, TuningObjective, TuningStep
 
 __all__ = [
-    "AutoMLStep",
     "JOB_RETRIES",
     "REQUEST_RETRIES",
+    "AutoMLStep",
     "Caching",
     "CategoricalRange",
     "Comparison",
@@ -28,6 +28,7 @@ __all__ = [
     "JobNetwork",
     "JobResources",
     "Manifest",
+    "ModelReports",
     "ModelStep",
     "ProcessingStep",
     "PropertyFile",

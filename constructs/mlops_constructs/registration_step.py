@@ -12,19 +12,61 @@ from .step_policies import REQUEST_RETRIES, RetryPolicy, policies_json
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelReports:
+    """The S3 URIs of JSON files that a version is judged by; what is left out isn't said.
+
+    `quality` are statistics and `constraints` the bounds that a monitor compares with later, in the shapes of model
+    quality monitoring; `bias` and `explainability` are reports as Clarify's. `baselines` says that monitors check for
+    drift from them (DriftCheckBaselines).
+    """
+
+    quality: Value | None = None
+    constraints: Value | None = None
+    bias: Value | None = None
+    explainability: Value | None = None
+    baselines: bool = True
+
+    def metrics(self) -> dict[str, Any]:
+        """The member `ModelMetrics` of CreateModelPackage."""
+        quality = {"Statistics": self.quality, "Constraints": self.constraints}
+        found = {
+            "ModelQuality": {name: _json_file(uri) for name, uri in quality.items() if uri is not None},
+            "Bias": {"Report": _json_file(self.bias)} if self.bias is not None else {},
+            "Explainability": {"Report": _json_file(self.explainability)} if self.explainability is not None else {},
+        }
+        return {name: content for name, content in found.items() if content}
+
+    def drift_baselines(self) -> dict[str, Any]:
+        """The member `DriftCheckBaselines` of CreateModelPackage."""
+        if not self.baselines:
+            return {}
+        metrics = self.metrics()
+        found = {"ModelQuality": metrics["ModelQuality"]} if "ModelQuality" in metrics else {}
+        if self.bias is not None:
+            found["Bias"] = {"PostTrainingConstraints": _json_file(self.bias)}
+        if self.explainability is not None:
+            found["Explainability"] = {"Constraints": _json_file(self.explainability)}
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegisterModelStep:
-    """A new version in a model package group, with what it needs to be served and the report it was judged by."""
+    """A new version in a model package group, with what it needs to be served and the reports that it was judged by.
+
+    `card` is a model card as text, by SageMaker's JSON schema.
+    """
 
     type = "RegisterModel"
     name: str
     group_name: str
-    image_uri: str
+    image_uri: Value
     model_artifact: Value
     content_types: Sequence[str]
     response_types: Sequence[str]
     instance_types: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    quality_report: Value | None = None
+    environment: Mapping[str, Value] = field(default_factory=dict)
+    reports: ModelReports = field(default_factory=ModelReports)
+    card: Value | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     approval: Literal["PendingManualApproval", "Approved", "Rejected"] = "PendingManualApproval"
     retries: Sequence[RetryPolicy] = REQUEST_RETRIES
@@ -48,9 +90,12 @@ class RegisterModelStep:
             "InferenceSpecification": inference,
             "ModelApprovalStatus": self.approval,
         }
-        if self.quality_report is not None:
-            report = {"ContentType": "application/json", "S3Uri": self.quality_report}
-            body["ModelMetrics"] = {"ModelQuality": {"Statistics": report}}
+        if metrics := self.reports.metrics():
+            body["ModelMetrics"] = metrics
+        if baselines := self.reports.drift_baselines():
+            body["DriftCheckBaselines"] = baselines
+        if self.card is not None:
+            body["ModelCard"] = {"ModelCardContent": self.card, "ModelCardStatus": "Draft"}
         if self.metadata:
             body["CustomerMetadataProperties"] = {name: as_text(value) for name, value in self.metadata.items()}
         return body
@@ -58,3 +103,7 @@ class RegisterModelStep:
     def extras(self) -> dict[str, Any]:
         """When it is tried again."""
         return policies_json(None, self.retries)
+
+
+def _json_file(uri: Value) -> dict[str, Any]:
+    return {"ContentType": "application/json", "S3Uri": uri}
