@@ -31,7 +31,7 @@ def deliver_events(context: LocalContext) -> None:
     A target that fails is logged and doesn't keep the others, or what caused the event, from going on.
     """
     from moto.events.models import Rule
-    from moto.events.utils import _BASE_EVENT_MESSAGE, EventTemplateParser
+    from moto.events.utils import _BASE_EVENT_MESSAGE
 
     send = getattr(Rule, "send_by_moto", Rule.send_to_targets)
 
@@ -41,15 +41,14 @@ def deliver_events(context: LocalContext) -> None:
         if event["id"] == _BASE_EVENT_MESSAGE["id"]:
             # moto's S3 gives all its events one id; the other rules get the same object
             event["id"] = str(uuid.uuid4())
+        # moto's PutEvents has seconds of the machine's time, which moto's own targets write out themselves
+        told = event if isinstance(event["time"], str) else {**event, "time": _now(context)}
         for target in rule.targets:
             try:
                 if _service(target["Arn"]) in context.event_targets:
-                    _hand_over(context, target, event)
+                    _hand_over(context, target, told)
                 elif _service(target["Arn"]) in _OURS:
-                    transformer = target.get("InputTransformer", {})
-                    template, paths = transformer.get("InputTemplate"), transformer.get("InputPathsMap", {})
-                    content = EventTemplateParser.parse(input_template=template, input_paths_map=paths, event=event)
-                    _deliver(context, target, target.get("Input", content))
+                    _deliver(context, target, _content(target, told))
                 else:
                     alone = copy.copy(rule)
                     alone.targets = [target]
@@ -59,6 +58,20 @@ def deliver_events(context: LocalContext) -> None:
 
     Rule.send_by_moto = send
     Rule.send_to_targets = send_to_targets
+
+
+def _content(target: dict[str, Any], event: dict[str, Any]) -> Any:
+    """Return what a target gets: its own Input, what its InputTransformer makes of the event, or the event."""
+    from moto.events.utils import EventTemplateParser
+
+    if "Input" in target:
+        return target["Input"]
+    transformer = target.get("InputTransformer")
+    if transformer is None:
+        return {name: value for name, value in event.items() if name != "ingestion-time"}
+    return EventTemplateParser.parse(
+        input_template=transformer["InputTemplate"], input_paths_map=transformer.get("InputPathsMap", {}), event=event
+    )
 
 
 def _hand_over(context: LocalContext, target: dict[str, Any], event: dict[str, Any]) -> None:
@@ -84,6 +97,10 @@ def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> Non
     context.client("sagemaker", region=region, role_arn=target.get("RoleArn")).start_pipeline_execution(
         PipelineName=arn.rpartition("/")[2], PipelineParameters=parameters
     )
+
+
+def _now(context: LocalContext) -> str:
+    return context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _check_role(target: dict[str, Any]) -> None:

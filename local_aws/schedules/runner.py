@@ -50,8 +50,8 @@ class ScheduleRunner:
 
     def changed(self, schedule: Any, *, created: bool = False) -> None:
         """Run a schedule by what it says now: times that passed under an earlier version don't count."""
-        now = self._context.clock.now()
-        schedule.ran_until = now - _TICK if created else now
+        # a new one may run at the very moment of its creation, which has passed by now
+        schedule.ran_until = _moment(schedule.creation_date) - _TICK if created else self._context.clock.now()
         self._changed.set()
         self._context.clock.wake()
 
