@@ -158,7 +158,7 @@ class Model(Section):
     def _gate_fits_the_problem(self) -> Model:
         metrics, gate = METRICS[self.problem], self.gate
         if self.training.tuning is not None:
-            self.training.tuning.check_objective(metrics)
+            self.training.tuning.check_use(metrics, self.training.instance_count)
         check_automl(self.problem, self.training, self.fairness.facets)
         if gate.metric not in metrics:
             raise PydanticCustomError(

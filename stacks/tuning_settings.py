@@ -154,8 +154,14 @@ class Tuning(Section):
             )
         return self
 
-    def check_objective(self, metrics: Mapping[str, str]) -> None:
-        """Refuse an objective that is no metric of the model's problem."""
+    def check_use(self, metrics: Mapping[str, str], instance_count: int) -> None:
+        """Refuse an objective that is no metric of the model's problem, and jobs of several hosts."""
+        if instance_count > 1:
+            raise PydanticCustomError(
+                "tuning_hosts",
+                "must be 1 with tuning, got {count}: each host would judge its own rows; raise tuning.parallel instead",
+                {"count": instance_count, "at": ("training", "instance_count")},
+            )
         if self.objective is not None and self.objective not in metrics:
             raise PydanticCustomError(
                 "tuning_objective",

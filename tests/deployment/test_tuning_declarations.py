@@ -70,6 +70,11 @@ def tuned(changes: dict[str, str]) -> str:
         ("parallel: 2", "objective: accurracy", r"tuning\.objective: must be one of .*did you mean 'accuracy'"),
         ("parallel: 2", "strategy: hyperband", r"tuning\.strategy must be one of 'bayesian', 'random' or 'grid'"),
         ("trials: 8", "strategy: grid", r"ranges\.max_depth: must be categorical for the strategy grid"),
+        (
+            "parallel: 2\n",
+            "parallel: 2\n  instance_count: 2\n",
+            r"training\.instance_count: must be 1 with tuning, got 2",
+        ),
         ("parallel: 2", "paralel: 2", r"tuning\.paralel is not a known key; did you mean 'parallel'"),
     ],
 )
