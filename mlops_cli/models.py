@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from mlops_cli.leaderboard import leaderboard
+from mlops_cli.model_card import card
 
 app = typer.Typer(help="Look at a model.", no_args_is_help=True)
 app.command()(leaderboard)
+app.command()(card)
 
 
 @app.callback()
