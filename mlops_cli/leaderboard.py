@@ -31,7 +31,7 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard:
-    """All that a step tried, the best first, what has no value last."""
+    """All that a step tried, the best first, and what didn't complete after it."""
 
     execution: str
     job: str
@@ -102,7 +102,8 @@ def _candidates(sagemaker: Any, name: str) -> list[Tried]:
 
 def _ranked(found: list[Tried], goal: str) -> list[Tried]:
     sign = -1.0 if goal == "Maximize" else 1.0
-    return sorted(found, key=lambda each: (each.value is None, sign * (each.value or 0.0)))
+    # what was stopped early has the value of a model that isn't done
+    return sorted(found, key=lambda each: (each.status != "Completed", each.value is None, sign * (each.value or 0.0)))
 
 
 def leaderboard(
