@@ -60,5 +60,5 @@ def test_completed_jobs_come_first_and_the_best_of_them_at_the_top(goal: str, or
 
 
 def test_a_pipeline_that_never_tuned_says_how_to() -> None:
-    with pytest.raises(DeploymentError, match="give the model training.tuning, or training.algorithm: automl"):
+    with pytest.raises(DeploymentError, match=r"give the model training\.tuning, or training\.algorithm: automl"):
         leaderboard_of(SageMaker({"new": {}}), "dev-toy")
