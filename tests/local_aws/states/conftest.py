@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,6 @@ class States:
 
     context: LocalContext
     marks: Path
-    count: int = field(default=0)
 
     @property
     def api(self) -> Any:
@@ -66,9 +66,8 @@ class States:
         return self.create_from(definition)
 
     def create_from(self, definition: dict[str, Any], **request: Any) -> str:
-        self.count += 1
         created = self.api.create_state_machine(
-            name=f"machine-{self.count}", definition=json.dumps(definition), roleArn=ROLE, **request
+            name=f"machine-{uuid.uuid4()}", definition=json.dumps(definition), roleArn=ROLE, **request
         )
         return str(created["stateMachineArn"])
 
