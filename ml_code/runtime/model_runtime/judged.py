@@ -75,7 +75,7 @@ class Judged:
         for group in self.groups:
             chosen = group.facet.rows(self.test[group.facet.feature], self.artifact.code.encoders)
             found.append(self._segment(f"{group.facet.feature} {group.facet.shown}", chosen))
-            found.append(self._segment(f"{group.facet.feature}: all others", ~chosen))
+            found.append(self._segment(f"{group.facet.feature} other than {group.facet.shown}", ~chosen))
         if DAY in self.test.columns and self.test.schema[DAY] == pl.Date:
             weeks = self.test[DAY].dt.truncate("1w")
             found += [self._segment(f"week from {week}", (weeks == week).to_numpy()) for week in weeks.unique().sort()]
