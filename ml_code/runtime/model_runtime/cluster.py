@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from model_runtime.datasets import day_range
 from model_runtime.errors import JobError
 
 TRACKER_PORT = 9099
+DOOR_PORT = 9100
+"""Listens as soon as the tracker does, on the same host."""
 NAMED_WITHIN_SECONDS = 300.0
 """How long the name of a host may take to be known: SageMaker starts hosts one after the other."""
 SILENCE_SECONDS = 1800
@@ -77,13 +80,15 @@ class Cluster:
             return
         address = self._address(self.hosts[0])
         tracker = self._tracker(address) if self.rank == 0 else None
+        if tracker is None:
+            _wait_for_door(address)
         print(f"{self.current}: one of {len(self.hosts)} hosts, tracker at {address}:{TRACKER_PORT}", flush=True)
         collective.init(
             dmlc_communicator="rabit",
             dmlc_tracker_uri=address,
             dmlc_tracker_port=TRACKER_PORT,
             dmlc_task_id=f"{self.rank:06d}",
-            dmlc_retry=int(NAMED_WITHIN_SECONDS),
+            dmlc_retry=10,
             dmlc_timeout=SILENCE_SECONDS,
         )
         try:
@@ -100,6 +105,8 @@ class Cluster:
     def _tracker(self, address: str) -> RabitTracker:
         tracker = RabitTracker(n_workers=len(self.hosts), host_ip=address, port=TRACKER_PORT, sortby="task")
         tracker.start()
+        door = socket.create_server((address, DOOR_PORT))
+        threading.Thread(target=_open_door, args=(door, len(self.hosts) - 1), daemon=True).start()
         return tracker
 
     def _address(self, host: str) -> str:
@@ -113,6 +120,25 @@ class Cluster:
                 if time.monotonic() > deadline:
                     raise JobError(f"the host {host!r} has no address: {error}") from error
                 time.sleep(1.0)
+
+
+def _open_door(door: socket.socket, guests: int) -> None:
+    with door:
+        for _ in range(guests):
+            door.accept()[0].close()
+
+
+def _wait_for_door(address: str) -> None:
+    """Wait until the tracker listens: XGBoost's own tries to reach it come ever more rarely."""
+    deadline = time.monotonic() + NAMED_WITHIN_SECONDS
+    while True:
+        try:
+            socket.create_connection((address, DOOR_PORT), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise JobError(f"the first host, {address}, can't be reached: {error}") from error
+            time.sleep(0.1)
 
 
 def rows_of_all(rows: pl.DataFrame) -> int:
