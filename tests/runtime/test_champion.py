@@ -123,7 +123,10 @@ def test_the_first_version_has_no_champion(job: Container, registry: Registry) -
 def test_a_candidate_that_equals_the_champion_passes(job: Container, registry: Registry) -> None:
     registry.register(inference(WORSE))
     arn = registry.register()
-    found = against(job)["champion"]
+    report = against(job)
+    found = report["champion"]
+    assert report["gate"]["passed"]
+    assert report["gate"]["reason"].endswith("as good as the champion, version 2, on the same 320 rows")
     assert (found["version"], found["arn"], found["rows"]) == (2, arn, TEST.height)
     difference = found["difference"]
     assert difference["better_by"] == difference["low"] == difference["high"] == 0

@@ -69,7 +69,7 @@ def _gate(judged: Judged) -> str:
     if not gate:
         return ""
     word = "Passed" if gate["passed"] else "Rejected"
-    told = f'<p class="verdict"><b class="{_kind(gate["passed"])}">{word}</b>{escape(gate["reason"])}.</p>'
+    told = f'<p class="verdict"><b class="{_kind(gate["passed"])}">{word}:</b>{escape(gate["reason"])}.</p>'
     if champion and champion["compared"]:
         found = champion["difference"]
         sure = f"{_number(found['low'])} to {_number(found['high'])}"

@@ -97,6 +97,9 @@ def _told(contest: Contest, margin: float) -> tuple[str, bool]:
     good = difference.better_by >= -margin
     side = "better" if difference.better_by >= 0 else "worse"
     allowed = "" if side == "better" else f", {'within' if good else 'more than'} the margin of {margin:g}"
+    if difference.better_by == 0:
+        told = f"as good as the champion, version {contest.version}, on the same {contest.rows} rows"
+        return told, good
     told = (
         f"{side} than the champion, version {contest.version} with {_figure(difference.champion)}, by "
         f"{_figure(abs(difference.better_by))} on the same {contest.rows} rows{allowed} (better by "
