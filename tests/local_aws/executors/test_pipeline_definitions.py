@@ -40,7 +40,7 @@ def parse(*steps: Any, **sections: Any) -> PipelineDefinition:
 FOLDER = {"InputName": "i", "S3Input": {"S3Uri": "s3://lake/a", "S3DataType": "Folder"}}
 EQUAL = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
 REFUSED = {
-    "unknown type": ([{"Name": "T", "Type": "Callback", "Arguments": {}}], "has the type 'Callback'; the local AWS runs"),
+    "unknown type": ([{"Name": "T", "Type": "Lambda", "Arguments": {}}], "has the type 'Lambda'; the local AWS runs"),
     "no arguments": ([{"Name": "T", "Type": "Fail"}], "step 'T' has no Arguments"),
     "bad name": ([processing("a step")], "'a step' is no name of a step"),
     "not an object": (["step"], "Steps must be a list of objects"),
