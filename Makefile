@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+SDK := .venv-sdk
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CDK := node_modules/.bin/cdk
@@ -13,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE ?=
 ARGS ?=
 
-.PHONY: help install demo test check lint types imports tests synth bench lock clean
+.PHONY: help install demo test test-sdk check lint types imports tests synth bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,9 +62,14 @@ synth: install ## synthesize every environment into cdk.out
 bench: install ## side-by-side measurements
 	@for each in benchmarks/*.py; do $(BIN)/python $$each; done
 
+test-sdk: install ## the SageMaker SDK's own pipeline classes against the local AWS (installs 760 MB, once)
+	@test -x $(SDK)/bin/python || $(PYTHON) -m venv $(SDK)
+	@$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sdk.txt
+	@PLATFORM_PYTHON=$(CURDIR)/$(BIN)/python $(SDK)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -q tests/sdk $(ARGS)
+
 lock: install ## resolve the pinned requirements again
 	@$(BIN)/python tools/lock.py
 
 clean: ## remove everything that was installed or built
 	@test ! -x $(BIN)/python || $(BIN)/python -m mlops_cli local stop --all 2>/dev/null || true
-	@rm -rf $(VENV) node_modules cdk.out .local_aws build constructs/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(SDK) node_modules cdk.out .local_aws build constructs/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -28,6 +28,10 @@ def main() -> None:
     for source, lock in LOCKS.items():
         subprocess.run([uv, "pip", "compile", source, "-o", lock, *constraint, *options], cwd=ROOT, check=True)
         constraint = ["-c", "requirements-dev.txt"]
+    # by itself: the SDK holds on to older libraries than the project
+    subprocess.run(
+        [uv, "pip", "compile", "requirements/sdk.in", "-o", "requirements/sdk.txt", *options], cwd=ROOT, check=True
+    )
 
 
 if __name__ == "__main__":
