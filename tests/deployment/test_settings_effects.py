@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from stacks.configuration import load
 from stacks.dataset_settings import Dataset
 from stacks.diagnostic_settings import Diagnostics
+from stacks.engine_settings import Engine
 from stacks.fairness_settings import Fairness
 from stacks.model_settings import Model
 from stacks.settings import Environment, EnvironmentSettings, Platform
@@ -125,6 +126,7 @@ def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
     every = {path for name, section in sections.items() for path in settings_of(section, name)}
     for section, path in ((Diagnostics, "model.training.diagnostics"), (Fairness, "model.fairness")):
         every -= set(settings_of(section, path))  # tried by test_judgement_declarations, without a synth for each
+    every -= set(settings_of(Engine, "model.training")) - set(CHANGES)  # tried by test_engine_declarations
     # Tables and columns have names of their own, which no setting has.
     tried = {re.sub(r"\.(tables|columns)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
     assert every == tried | {"environment.region", "model.gate.maximum"} | set(ELSEWHERE)
