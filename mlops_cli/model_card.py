@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -37,7 +38,7 @@ def card(
         webbrowser.open(target.resolve().as_uri())
 
 
-def _package(deployment: Deployment, model: str, version: int) -> dict[str, object]:
+def _package(deployment: Deployment, model: str, version: int) -> dict[str, Any]:
     group = deployment.outputs(f"{dashed(model)}-training")["ModelPackageGroupName"]
     registry = deployment.client("sagemaker")
     pages = registry.get_paginator("list_model_packages").paginate(
@@ -50,15 +51,14 @@ def _package(deployment: Deployment, model: str, version: int) -> dict[str, obje
     if chosen is None:
         known = ", ".join(str(each["ModelPackageVersion"]) for each in found)
         raise DeploymentError(f"{group} has no version {version}; it has {known}")
-    described: dict[str, object] = registry.describe_model_package(ModelPackageName=chosen["ModelPackageArn"])
+    described: dict[str, Any] = registry.describe_model_package(ModelPackageName=chosen["ModelPackageArn"])
     return described
 
 
-def _page(deployment: Deployment, package: dict[str, object]) -> bytes:
-    metrics = package.get("ModelMetrics")
+def _page(deployment: Deployment, package: Mapping[str, Any]) -> bytes:
     try:
-        report = urlsplit(str(metrics["ModelQuality"]["Statistics"]["S3Uri"]))  # type: ignore[index]
-    except (KeyError, TypeError):
+        report = urlsplit(str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]))
+    except KeyError:
         raise DeploymentError(f"{package['ModelPackageArn']} was registered without reports") from None
     key = f"{report.path.lstrip('/').rpartition('/')[0]}/{PAGE}"
     try:
