@@ -13,6 +13,7 @@ from .model_settings import Model
 from .name_checks import check_names
 from .nearest import nearest
 from .settings import Environment, EnvironmentSettings, Platform, Repository, Settings
+from .studio_checks import check_studio
 from .validation import validate
 from .yaml_source import YamlSource, dotted
 
@@ -128,7 +129,9 @@ def _environment(name: str, platform: Platform, source: YamlSource, declared: _D
                 place = source.place((f"{kind}s", override))
                 said = f"{override!r} is no {kind} of config/platform.yaml{nearest(override, known)}"
                 problems.append(f"{place}: {dotted(place.key)}: {said}")
-    datasets, models = declared.overridden_by(source).validate(platform)
+    overridden = declared.overridden_by(source)
+    datasets, models = overridden.validate(platform)
+    problems += check_studio(environment, source, models, overridden.models)
     if environment is None:
         return None
     return EnvironmentSettings(

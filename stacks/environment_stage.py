@@ -10,6 +10,7 @@ from .data_stack import DataStack
 from .foundation_stack import FoundationStack
 from .serving_stack import ServingStack
 from .settings import EnvironmentSettings, Repository
+from .studio_stack import StudioStack
 from .training_stack import TrainingStack
 
 
@@ -24,6 +25,14 @@ class EnvironmentStage(Stage):
         blueprint = Blueprint(settings=settings, repository=repository)
         foundation = FoundationStack(self, "foundation", blueprint=blueprint)
         data = DataStack(self, "data", blueprint=blueprint, foundation=foundation)
+        studio = settings.environment.studio and StudioStack(
+            self,
+            "studio",
+            blueprint=blueprint,
+            studio=settings.environment.studio,
+            foundation=foundation,
+            lake=data.lake,
+        )
         for model in settings.models:
             training = TrainingStack(
                 self,
@@ -33,6 +42,7 @@ class EnvironmentStage(Stage):
                 foundation=foundation,
                 lake=data.lake,
                 published=data.datasets[model.data.dataset].workflow.published,
+                experiments=studio.experiments if studio else None,
             )
             if model.serving is None:
                 continue

@@ -27,6 +27,7 @@ from .setting_types import (
     SubnetId,
     unique,
 )
+from .studio_settings import Studio
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653]
 
@@ -101,6 +102,8 @@ class Environment(Section):
     """Where training jobs and endpoints run; left out: SageMaker's own network."""
     budget: Budget | None = None
     """A monthly limit with a warning; left out: none."""
+    studio: Studio | None = None
+    """Where people experiment; left out: nowhere, and trainings are not tracked."""
     alarm_email: Email | None = None
     """Who is told when an ETL job or a training pipeline fails; left out: nobody, the topic can be subscribed later."""
     models: dict[ModelName, dict[str, Any]] = Field(default_factory=dict)

@@ -45,6 +45,7 @@ class Surroundings:
     manifest: str
     artifacts: str
     network: JobNetwork | None = None
+    tracking_uri: str | None = None
 
 
 def training_definition(model: Model, surroundings: Surroundings) -> PipelineDefinition:
@@ -75,6 +76,7 @@ class _Steps:
         self._model = model
         self._at = surroundings
         self._environment = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
+        self._tracking = {"MLFLOW_TRACKING_URI": surroundings.tracking_uri} if surroundings.tracking_uri else {}
         self._caching = caching_of(model.training)
         self._resources = JobResources(
             instance_type=model.training.instance_type,
@@ -131,12 +133,15 @@ class _Steps:
             output_path=self._artifact("model"),
             hyperparameters={**training.hyperparameters, **training.diagnostics.hyperparameters()},
             metrics=METRICS,
-            environment=self._environment | rounds,
+            environment=self._environment | rounds | self._tracked(prepare),
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
             engine=training_engine_of(training, prepare.output(CHECKPOINTS) if kept else None),
             caching=self._caching,
         )
+
+    def _tracked(self, prepare: ProcessingStep) -> dict[str, Value]:
+        return {**self._tracking, "DATA_VERSION": prepare.input("features")} if self._tracking else {}
 
     def evaluate(self, prepare: ProcessingStep, train: Candidate, bound: Parameter) -> ProcessingStep:
         return self._processing(
@@ -149,6 +154,7 @@ class _Steps:
                 **({"train": prepare.folder("train")} if self._model.fairness.facets else {}),
             },
             outputs={"evaluation": self._artifact("evaluation")},
+            tracked=True,
             property_files=[report_file(), card_file()],
         )
 
@@ -188,6 +194,7 @@ class _Steps:
         property_files: list[PropertyFile] | None = None,
         isolated: bool = False,
         caching: Caching | None = None,
+        tracked: bool = False,
     ) -> ProcessingStep:
         return ProcessingStep(
             name=name,
@@ -198,7 +205,7 @@ class _Steps:
             arguments=arguments or [],
             inputs=inputs,
             outputs=outputs,
-            environment=self._environment,
+            environment=self._environment | (self._tracking if tracked else {}),
             property_files=property_files or [],
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,

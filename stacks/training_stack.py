@@ -8,6 +8,7 @@ from constructs import Construct
 
 from mlops_constructs.autopilot_grants import grant_autopilot
 from mlops_constructs.data_lake import DataLake
+from mlops_constructs.experiments import Experiments
 from mlops_constructs.glue_job import PackageAsset
 from mlops_constructs.grants import grant_read_assets
 from mlops_constructs.model_registry import ModelRegistry
@@ -33,6 +34,7 @@ class TrainingStack(Stack):
         foundation: FoundationStack,
         lake: DataLake,
         published: events.EventPattern,
+        experiments: Experiments | None = None,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
         name, network = blueprint.name_of(model), blueprint.network
@@ -56,6 +58,9 @@ class TrainingStack(Stack):
         if model.gate.champion:
             self.registry.grant_list(self.training.job_role)
 
+        if experiments:
+            experiments.grant_track(self.training.job_role)
+
         surroundings = Surroundings(
             image_uri=foundation.image.uri,
             role_arn=self.training.job_role.role_arn,
@@ -65,6 +70,7 @@ class TrainingStack(Stack):
             manifest=f"s3://{lake.curated.bucket_name}/{model.data.dataset}/manifest.json",
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
+            tracking_uri=experiments.tracking_uri if experiments else None,
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)

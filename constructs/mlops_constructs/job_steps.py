@@ -142,7 +142,7 @@ class TrainingStep:
     channels: Mapping[str, Value]
     output_path: Value
     hyperparameters: Mapping[str, Value] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Value] = field(default_factory=dict)
     kms_key_arn: str | None = None
     network: JobNetwork | None = None
     engine: TrainingEngine = field(default_factory=TrainingEngine)

@@ -99,6 +99,7 @@ def everything_set() -> EnvironmentSettings:
             "network": {"subnet_ids": ["subnet-0000000a", "subnet-0000000b"], "security_group_ids": ["sg-0000000c"]},
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
+            "studio": {"mlflow": True},
         }
     )
     platform = dev.platform.model_copy(update={"tags": {"team": "delays"}})

@@ -39,6 +39,7 @@ CHANGES: Mapping[str, Any] = {
     "environment.query_limit_gb": 11,
     "environment.network.subnet_ids": ["subnet-0000000b"],
     "environment.network.security_group_ids": ["sg-0000000b"],
+    "environment.studio.mlflow": False,
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",

@@ -13,7 +13,7 @@ from tests.deployment.assemblies import Templates
 from tests.deployment.snapshots import differences, readable, text_of, without_name
 
 FOLDER = Path(__file__).parent / "snapshots"
-STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation")
+STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation", "studio")
 
 STATEFUL = {
     "AWS::ECR::Repository",
@@ -23,6 +23,7 @@ STATEFUL = {
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
+    "AWS::SageMaker::MlflowApp",
     "AWS::SageMaker::ModelPackageGroup",
 }
 LOGICAL_IDS = {
@@ -52,6 +53,7 @@ LOGICAL_IDS = {
     },
     "flight-delay-serving": {"InferenceLogs62E657D9"},
     "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
+    "studio": {"ExperimentsAppD8CCB322"},
     "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},
 }
 """Changing one of these makes CloudFormation replace the resource, and what it holds is gone or orphaned."""
