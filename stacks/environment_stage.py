@@ -25,14 +25,10 @@ class EnvironmentStage(Stage):
         blueprint = Blueprint(settings=settings, repository=repository)
         foundation = FoundationStack(self, "foundation", blueprint=blueprint)
         data = DataStack(self, "data", blueprint=blueprint, foundation=foundation)
-        studio = settings.environment.studio and StudioStack(
-            self,
-            "studio",
-            blueprint=blueprint,
-            studio=settings.environment.studio,
-            foundation=foundation,
-            lake=data.lake,
-        )
+        experiments = None
+        if settings.environment.studio and settings.environment.studio.mlflow:
+            studio = StudioStack(self, "studio", blueprint=blueprint, foundation=foundation, lake=data.lake)
+            experiments = studio.experiments
         for model in settings.models:
             training = TrainingStack(
                 self,
@@ -42,7 +38,7 @@ class EnvironmentStage(Stage):
                 foundation=foundation,
                 lake=data.lake,
                 published=data.datasets[model.data.dataset].workflow.published,
-                experiments=studio.experiments if studio else None,
+                experiments=experiments,
             )
             if model.serving is None:
                 continue

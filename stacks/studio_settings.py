@@ -9,4 +9,4 @@ class Studio(Section):
     """The studio stack."""
 
     mlflow: bool = False
-    """Whether there is an MLflow app, which every training then tracks its run in."""
+    """Whether there is an MLflow app, which every training then tracks its run in; false: there is no stack either."""

@@ -10,13 +10,12 @@ from mlops_constructs.experiments import Experiments
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
-from .studio_settings import Studio
 
 MLFLOW_FOLDER = "mlflow/"
 
 
 class StudioStack(Stack):
-    """What `studio` declares: an app for experiments."""
+    """An app for experiments, whose files lie in the lake."""
 
     def __init__(
         self,
@@ -24,22 +23,19 @@ class StudioStack(Stack):
         construct_id: str,
         *,
         blueprint: Blueprint,
-        studio: Studio,
         foundation: FoundationStack,
         lake: DataLake,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
-        self.experiments: Experiments | None = None
-        if studio.mlflow:
-            self.experiments = Experiments(
-                self,
-                "Experiments",
-                app_name=blueprint.place,
-                artifacts=lake.artifacts,
-                prefix=MLFLOW_FOLDER,
-                key=foundation.key,
-                removal=blueprint.removal,
-            )
-            # Said here, so that it stays when a model stops to be trained.
-            self.export_value(self.experiments.tracking_uri)
-            CfnOutput(self, "MlflowTrackingUri", value=self.experiments.tracking_uri)
+        self.experiments = Experiments(
+            self,
+            "Experiments",
+            app_name=blueprint.place,
+            artifacts=lake.artifacts,
+            prefix=MLFLOW_FOLDER,
+            key=foundation.key,
+            removal=blueprint.removal,
+        )
+        # Said here, so that it stays when a model stops to be trained.
+        self.export_value(self.experiments.tracking_uri)
+        CfnOutput(self, "MlflowTrackingUri", value=self.experiments.tracking_uri)

@@ -16,7 +16,7 @@ import pytest
 from tests.deployment.assemblies import ROOT, Template, Templates, synthesize
 from tests.deployment.snapshots import readable
 
-STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation")
+STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation", "studio")
 
 
 def test_every_environment_synthesizes_with_all_its_stacks(templates: Templates) -> None:
@@ -108,7 +108,18 @@ def test_training_reads_the_days_of_the_manifest_s_version_and_an_execution_may_
 )
 def test_jobs_are_told_their_model_and_the_kind_of_its_problem(model: str, problem: str, templates: Templates) -> None:
     for job in jobs_of(templates[f"dev/{model}-training"]):
-        assert job["Environment"] == {"MODEL_NAME": model.replace("-", "_"), "PROBLEM": problem}
+        told = {"MODEL_NAME": model.replace("-", "_"), "PROBLEM": problem}
+        assert job["Environment"].items() >= told.items()
+
+
+def test_what_learns_and_what_judges_is_tracked_and_nothing_else(templates: Templates) -> None:
+    template = templates["dev/flight-delay-training"]
+    tracked = {
+        step["Name"]: "DATA_VERSION" in step["Arguments"]["Environment"]
+        for step in definition_of(template)["Steps"]
+        if "MLFLOW_TRACKING_URI" in step["Arguments"].get("Environment", {})
+    }
+    assert tracked == {"Train": True, "Evaluate": False}
 
 
 def gate_of(template: Template) -> dict[str, Any]:
