@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -52,5 +53,6 @@ def test_training_without_a_network_is_refused_where_trainings_are_tracked(
 
 
 def test_model_named_like_the_folder_of_experiments_is_refused(repository: Repository, change: Change) -> None:
+    shutil.copytree(repository.models / "block_time", repository.models / "mlflow")
     change("config/platform.yaml", r"models: \[", "models: [mlflow, ")
     assert any("'mlflow' is the folder of experiments; choose another name" in each for each in problems(repository))
