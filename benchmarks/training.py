@@ -195,7 +195,7 @@ def measure_overhead(folder: Path, source: pl.DataFrame, rows: int, runs: int) -
         job = platform_job(client, channels, "flights")
         for _ in range(runs):
             for name, run in (("bare", lambda: run_bare(channels)), ("job", job)):
-                taken, trees = run()
+                taken, trees = run()  # type: ignore[no-untyped-call]
                 seconds[name].append(round(taken, 2))
                 print(f"{name}: {taken:.2f} s, {trees} trees", file=sys.stderr, flush=True)
     middle = {name: statistics.median(each) for name, each in seconds.items()}
