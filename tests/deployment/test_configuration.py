@@ -163,7 +163,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
             [
                 "config/dev.yaml:1: removel is not a known key; did you mean 'removal'?; known here: account, "
                 "alarm_email, budget, capture_retention_days, datasets, log_retention_days, models, network, "
-                "quarantine_retention_days, query_limit_gb, region, removal"
+                "quarantine_retention_days, query_limit_gb, region, removal, studio"
             ],
             id="unknown key",
         ),
@@ -326,12 +326,10 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
         ),
         pytest.param(
             MODEL,
-            FILES[MODEL] + "training:\n  hyperparameters:\n    depth: [1, 2]\n    rate:\n  instance_count: 2\n",
+            FILES[MODEL] + "training:\n  hyperparameters:\n    depth: [1, 2]\n    rate:\n",
             [
                 f"{MODEL}:16: training.hyperparameters.depth: must be text, a number, or true or false",
                 f"{MODEL}:17: training.hyperparameters.rate: must be text, a number, or true or false",
-                f"{MODEL}:18: training.instance_count is not a known key; did you mean 'instance_type'?; known here: "
-                "hyperparameters, instance_type, max_runtime_minutes, test_days, validation_days, volume_gb",
             ],
             id="hyperparameters that are no scalars",
         ),

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from stacks.automl_settings import AutoML
 from stacks.configuration import load
 from stacks.dataset_settings import Dataset
 from stacks.diagnostic_settings import Diagnostics
@@ -22,6 +23,7 @@ from stacks.engine_settings import Engine
 from stacks.fairness_settings import Fairness
 from stacks.model_settings import Model
 from stacks.settings import Environment, EnvironmentSettings, Platform
+from stacks.tuning_settings import Tuning
 from tests.deployment.assemblies import CONTEXT, REPOSITORY, Templates, templates_of
 from tests.deployment.snapshots import without_name
 
@@ -44,7 +46,6 @@ CHANGES: Mapping[str, Any] = {
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",
     "model.description": "Something else",
-    "model.data.dataset": "other",
     "model.data.label": "block_minutes",
     "model.data.rules": ["RowCount > 1"],
     "model.data.allow_leakage": ["carrier"],
@@ -101,6 +102,7 @@ ELSEWHERE = {
     "environment.datasets": "overrides of dataset.yaml, tested with the configuration",
     "dataset.name": "the folder's name, tested with the configuration",
     "model.name": "the folder's name, tested with the configuration",
+    "model.data.dataset": "another one must be declared; test_synth looks at the manifest that a model reads",
     "model.data.features": "clients send them; they must be those of the model's code",
 }
 """Settings that change no template of an environment, and what they do."""
@@ -128,6 +130,8 @@ def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
     for section, path in ((Diagnostics, "model.training.diagnostics"), (Fairness, "model.fairness")):
         every -= set(settings_of(section, path))  # tried by test_judgement_declarations, without a synth for each
     every -= set(settings_of(Engine, "model.training")) - set(CHANGES)  # tried by test_engine_declarations
+    every -= set(settings_of(Tuning, "model.training.tuning"))  # tried by test_tuning_declarations
+    every -= {*settings_of(AutoML, "model.training.automl"), "model.training.algorithm"}
     # Tables and columns have names of their own, which no setting has.
     tried = {re.sub(r"\.(tables|columns)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
     assert every == tried | {"environment.region", "model.gate.maximum"} | set(ELSEWHERE)
@@ -143,9 +147,11 @@ def variant(base: EnvironmentSettings, path: str, value: Any) -> EnvironmentSett
         data["account"], data["region"] = value
     elif path == "model.problem+gate.maximum":
         data["problem"], data["gate"] = value
+        del data["fairness"]  # limits of a classifier
     else:
         place = data
         for key in keys[:-1]:
+            place[key] = {} if place[key] is None else place[key]
             place = place[key]
         place[keys[-1]] = value
     changed = type(section).model_validate(data)

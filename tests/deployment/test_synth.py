@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 import shutil
 import subprocess
@@ -127,22 +126,35 @@ def gate_of(template: Template) -> dict[str, Any]:
     return dict(gate)
 
 
-def test_a_classifier_needs_a_quality_at_least(templates: Templates) -> None:
-    gate = gate_of(templates["dev/flight-delay-training"])
-    (condition,) = gate["Conditions"]
-    assert condition["Type"] == "GreaterThanOrEqualTo"
-    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "binary_classification_metrics.auc.value"
-    assert condition["RightValue"] == {"Get": "Parameters.MinimumQuality"}
-    assert "is below the minimum of" in json.dumps(gate["ElseSteps"])
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        ("flight-delay", ["--metric", "auc", "--minimum", "MinimumQuality"]),
+        ("block-time", ["--metric", "mae", "--maximum", "MaximumError"]),
+    ],
+)
+def test_bound_is_a_parameter_that_evaluation_is_told(model: str, bound: list[str], templates: Templates) -> None:
+    *words, parameter = bound
+    (evaluate,) = [
+        step["Arguments"]
+        for step in definition_of(templates[f"dev/{model}-training"])["Steps"]
+        if step["Name"] == "Evaluate"
+    ]
+    told = evaluate["AppSpecification"]["ContainerArguments"]
+    assert told[:3] == words
+    assert {"Get": f"Parameters.{parameter}"} in told[3]["Std:Join"]["Values"]
 
 
-def test_a_regression_needs_an_error_at_most(templates: Templates) -> None:
-    gate = gate_of(templates["dev/block-time-training"])
+@pytest.mark.parametrize("model", ["flight-delay", "block-time"])
+def test_gate_does_what_the_evaluation_says_and_a_rejection_ends_with_its_reason(
+    model: str, templates: Templates
+) -> None:
+    gate = gate_of(templates[f"dev/{model}-training"])
     (condition,) = gate["Conditions"]
-    assert condition["Type"] == "LessThanOrEqualTo"
-    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "regression_metrics.mae.value"
-    assert condition["RightValue"] == {"Get": "Parameters.MaximumError"}
-    assert "is above the maximum of" in json.dumps(gate["ElseSteps"])
+    assert (condition["Type"], condition["RightValue"]) == ("Equals", True)
+    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "gate.passed"
+    (rejected,) = gate["ElseSteps"]
+    assert rejected["Arguments"]["ErrorMessage"]["Std:JsonGet"]["Path"] == "gate.reason"
 
 
 def test_a_model_without_serving_is_registered_but_has_no_stack_that_serves_it(templates: Templates) -> None:
