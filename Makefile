@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE ?=
 ARGS ?=
 
-.PHONY: help install demo test test-sdk check lint types imports tests synth bench lock clean
+.PHONY: help install demo season test test-sdk check lint types imports tests synth bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ install: $(INSTALLED) $(CDK) ## set up .venv, Node and the CDK CLI
 
 demo: install ## the whole story on this machine: deploy, ETL, train, approve, predict
 	@$(BIN)/python -m mlops_cli demo $(ARGS)
+
+season: install ## half a year of retrainings on this machine, most of an hour
+	@$(BIN)/python -m mlops_cli season $(ARGS)
 
 test: check ## what CI runs
 
