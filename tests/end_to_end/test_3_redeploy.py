@@ -35,7 +35,7 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_deploying_the_same_again_changes_nothing(platform: Platform, fork: Path) -> None:
     told = platform.run(DEPLOY, fork)
-    assert (told.stdout + told.stderr).count("(no changes)") == 5
+    assert (told.stdout + told.stderr).count("(no changes)") == 6
     assert platform.run(["cdk", "diff", "dev/*", "--fail", "--no-color"], fork).returncode == 0
 
 
