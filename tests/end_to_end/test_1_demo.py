@@ -119,7 +119,8 @@ def test_predict_names_columns_that_a_file_misses(platform: Platform, tmp_path: 
 def test_status_lists_the_endpoint_and_what_is_inert(platform: Platform) -> None:
     told = json.loads(platform.run(["mlops", "local", "status", "--port", str(platform.port), "--json"]).stdout)
     assert told["endpoints"][ENDPOINT].startswith("http://127.0.0.1:")
-    assert set(told["inert_resource_types"]) == {"AWS::CDK::Metadata"}
+    studio = {f"AWS::SageMaker::{kind}" for kind in ("Domain", "Space", "UserProfile")}
+    assert set(told["inert_resource_types"]) == {"AWS::CDK::Metadata"} | studio
 
 
 def july_days() -> list[Any]:
