@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from mlops_cli.data import charts, strip
 from mlops_cli.data.days import Day, Snapshot, State
 from mlops_cli.data.quality import RuleResult
 from mlops_cli.data.runs import Run
+from mlops_cli.pages import templates
 
 SHOWN_RUNS = 12
 SHOWN_REASONS = 12
@@ -25,13 +24,7 @@ def render(
     found: Snapshot, rules: Mapping[str, Sequence[RuleResult]], runs: Sequence[Run], now: datetime | None = None
 ) -> str:
     """Return the page. `rules` are the results that the days name, by id; `runs` the workflow's, the newest first."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.globals |= {"charts": charts, "meanings": strip.MEANINGS}
     days = found.days
     reasons = Counter[str]()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from mlops_cli.pages import templates
 from mlops_cli.season.outcomes import Comparison, Outcome, Season
 
 WIDTH, HEIGHT = 1000, 330
@@ -84,13 +83,7 @@ def _middle(days: Sequence[date]) -> date:
 
 def render(season: Season) -> str:
     """Return the page; the season must have been scored at least once."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     return environment.get_template("page.html").render(
         season=season,
         drawing=draw(season),
