@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -53,7 +54,7 @@ class LocalAwsServer:
         moto_fit.serialise_conditional_puts()
         self._started = time.time()
         self._source = source_fingerprint()
-        self._stopped = threading.Event()
+        self._stopped: SimpleQueue[None] = SimpleQueue()
         self._server: BaseWSGIServer = make_server(HOST, port, self._answer, threaded=True, request_handler=_Handler)
         self.context = LocalContext(
             endpoint_url=f"http://{HOST}:{self._server.port}",
@@ -104,11 +105,11 @@ class LocalAwsServer:
 
     def wait_until_stopped(self) -> None:
         """Return after `stop()`."""
-        self._stopped.wait()
+        self._stopped.get()
 
     def stop(self) -> None:
-        """Ask `wait_until_stopped()` to return; safe in a signal handler."""
-        self._stopped.set()
+        """Ask `wait_until_stopped()` to return; safe in a signal handler, where an Event would wait for itself."""
+        self._stopped.put(None)
 
     def close(self) -> None:
         """Stop jobs and endpoints while they can still call back, then the listener."""

@@ -64,7 +64,8 @@ def test_what_falls_into_the_span_happens_at_its_own_time(server: LocalAwsServer
     reached = passing_time.advance(server.port, timedelta(days=3))
     assert reached == START + timedelta(days=3)
     found = server.context.client("ssm").get_parameters_by_path(Path="/")["Parameters"]
-    assert {each["Name"].rpartition("/")[2]: each["Value"] for each in found} == {
+    began = [each for each in found if each["Name"].startswith("began-")]  # moto keeps what other tests left
+    assert {each["Name"]: each["Value"] for each in began} == {
         f"began-2030-05-0{day}T06": f"2030-05-0{day}T07:00:00.000Z" for day in (1, 2, 3)
     }
 

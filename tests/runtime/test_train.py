@@ -263,5 +263,5 @@ def test_an_unknown_command_is_refused_and_touches_nothing(container: Container)
     container.base.mkdir()
     done = container.run("dance")
     assert done.returncode == 1
-    assert "unknown command 'dance': expected one of prepare, train, evaluate, serve" in done.stderr
+    assert "unknown command 'dance': expected one of prepare, tables, train, evaluate, serve" in done.stderr
     assert not (container.base / "output").exists()

@@ -82,6 +82,8 @@ def search(base: Path) -> None:
         "time_budget": job["seconds"],
         "seed": SEED,
         "eval_method": "holdout",
+        # in turn: FLAML's own choice goes by how long trials took, other candidates on every machine
+        "learner_selector": "roundrobin",
         "log_file_name": str(log),
         "log_type": "all",
         "verbose": 3,
