@@ -24,6 +24,7 @@ from local_aws import moto_fit
 from local_aws.athena.service import AthenaService
 from local_aws.clock import Clock
 from local_aws.cloudformation import CloudFormationService
+from local_aws.cloudwatch import CloudWatchService
 from local_aws.event_targets import deliver_events
 from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
@@ -72,7 +73,7 @@ class LocalAwsServer:
         self._glue = GlueService(self.context)
         self._services = (
             SchedulerService(self.context), StepFunctionsService(self.context), self._cloudformation, self._sagemaker,
-            self._glue, AthenaService(self.context),
+            self._glue, AthenaService(self.context), CloudWatchService(self.context),
         )  # fmt: skip
         self._gateway = Gateway(self._services, self.status, self.context.clock)
 

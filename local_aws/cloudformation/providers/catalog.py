@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from local_aws.cloudformation.providers import (
     athena,
     budgets,
+    cloudwatch,
     ecr,
     events,
     glue,
@@ -41,6 +42,7 @@ _TABLES: tuple[ApiResource, ...] = (
     sns.TOPIC,
     sns.SUBSCRIPTION,
     glue.DATABASE,
+    cloudwatch.ALARM,
     glue.TABLE,
     glue.JOB,
     glue.WORKFLOW,

@@ -1,0 +1,223 @@
+"""CloudWatch where moto has none: log events become metrics, and alarms follow their metrics by the clock."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from werkzeug import Response
+
+from local_aws.cloudwatch.alarms import COMPARISONS, STATISTICS, Rule, Verdict, judge
+from local_aws.cloudwatch.embedded_metrics import Datum, metrics_in
+from local_aws.service import Call, LocalContext
+
+_log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+
+
+class CloudWatchService:
+    """Stands behind moto's CloudWatch and Logs, which answer every call.
+
+    Times of metrics in logs are moved on by as much as the clock of the local AWS was, as jobs know the machine's time.
+    Alarms on a statistic of one metric are evaluated when data comes, when they change, and when time passes; alarms
+    on expressions and percentiles keep the state that they have, and the log of the local AWS says so.
+    """
+
+    scopes: frozenset[str] = frozenset()
+
+    def __init__(self, context: LocalContext) -> None:
+        self._context = context
+        self._closed = threading.Event()
+        self._changed = threading.Event()
+        self._untold: set[str] = set()
+        self._worker = context.clock.worker("the alarms")
+        _observe(self._take_logs, self._wake)
+        self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
+        self._thread.start()
+
+    def handle(self, call: Call) -> Response | None:
+        """Leave every call to moto."""
+        del call
+        return None
+
+    def close(self) -> None:
+        """Evaluate no alarm any more."""
+        self._closed.set()
+        self._context.clock.wake()
+        self._thread.join(timeout=CLOSE_SECONDS)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._context.clock.wake()
+
+    def _take_logs(self, account: str, region: str, events: list[dict[str, Any]]) -> None:
+        from moto.cloudwatch.models import cloudwatch_backends
+
+        passed = self._context.clock.now() - datetime.now(UTC)
+        for event in events:
+            for datum in metrics_in(event["message"]):
+                cloudwatch_backends[account][region].put_metric_data(datum.namespace, [_member(datum, passed)])
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._changed.clear()
+            upcoming = self._evaluate()
+            self._worker.wait_until(upcoming, lambda: self._closed.is_set() or self._changed.is_set())
+        self._worker.end()
+
+    def _evaluate(self) -> datetime | None:
+        """Bring every alarm to its state; return the next moment at which one may change by the passing of time."""
+        now, moments = self._context.clock.now(), []
+        for backend, alarm in _alarms():
+            try:
+                rule = _rule(alarm)
+                if rule is None:
+                    self._tell_once(
+                        alarm.alarm_arn, f"the alarm {alarm.name} isn't evaluated: it has no plain statistic"
+                    )
+                    continue
+                values = list(_values(backend, alarm))
+                verdict = judge(rule, values, now, alarm.state_value)
+                if verdict.state != alarm.state_value:
+                    self._turn(alarm, verdict, now)
+                # a value is in the newest period, then in each earlier one, and then in none
+                ends = (moment + number * rule.period for moment, _ in values for number in range(1, rule.periods + 1))
+                moments += [end for end in ends if end > now]
+            except Exception:
+                # an alarm that can't be understood must not end the others
+                _log.exception("the alarm %s couldn't be evaluated", alarm.name)
+        return min(moments, default=None)
+
+    def _tell_once(self, arn: str, message: str) -> None:
+        if arn not in self._untold:
+            self._untold.add(arn)
+            _log.warning("%s", message)
+
+    def _turn(self, alarm: Any, verdict: Verdict, now: datetime) -> None:
+        before = {"value": alarm.state_value, "reason": alarm.state_reason}
+        alarm.update_state(verdict.reason, "{}", verdict.state)
+        alarm.state_updated_timestamp = now.replace(tzinfo=None)
+        region, account = alarm.alarm_arn.split(":")[3:5]
+        time = now.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        detail = {
+            "alarmName": alarm.name,
+            "state": {"value": verdict.state, "reason": verdict.reason, "timestamp": time},
+            "previousState": before,
+            "configuration": {"description": alarm.description or ""},
+        }
+        self._context.emit("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [alarm.alarm_arn])
+        message = {
+            "AlarmName": alarm.name,
+            "AlarmDescription": alarm.description,
+            "AWSAccountId": account,
+            "NewStateValue": verdict.state,
+            "NewStateReason": verdict.reason,
+            "StateChangeTime": time,
+            "Region": region,
+            "AlarmArn": alarm.alarm_arn,
+            "OldStateValue": before["value"],
+        }
+        for action in _actions(alarm, verdict.state):
+            self._act(action, region, f'{verdict.state}: "{alarm.name}" in {region}', message)
+
+    def _act(self, action: str, region: str, subject: str, message: Mapping[str, Any]) -> None:
+        if action.split(":")[2] != "sns":
+            self._tell_once(action, f"the action {action} of an alarm isn't run: only topics are told")
+            return
+        try:
+            self._context.client("sns", region=region).publish(
+                TopicArn=action, Subject=subject[:100], Message=json.dumps(message)
+            )
+        except (ClientError, BotoCoreError) as error:
+            _log.warning("an alarm couldn't reach %s: %s", action, error)
+
+
+def _observe(logged: Callable[[str, str, list[dict[str, Any]]], None], changed: Callable[[], None]) -> None:
+    """Be told of what moto's Logs and CloudWatch take, after they took it. The newest observer is the only one."""
+    from moto.cloudwatch.models import CloudWatchBackend
+    from moto.logs.models import LogsBackend
+
+    put_events = getattr(LogsBackend, "put_by_moto", LogsBackend.put_log_events)
+    put_data = getattr(CloudWatchBackend, "put_data_by_moto", CloudWatchBackend.put_metric_data)
+    put_alarm = getattr(CloudWatchBackend, "put_alarm_by_moto", CloudWatchBackend.put_metric_alarm)
+
+    def put_log_events(backend: Any, log_group_name: str, log_stream_name: str, log_events: Any) -> Any:
+        answer = put_events(backend, log_group_name, log_stream_name, log_events)
+        if any('"_aws"' in event["message"] for event in log_events):
+            logged(backend.account_id, backend.region_name, log_events)
+        return answer
+
+    def put_metric_data(backend: Any, namespace: str, metric_data: Any) -> None:
+        put_data(backend, namespace, metric_data)
+        changed()
+
+    def put_metric_alarm(backend: Any, *arguments: Any, **named: Any) -> Any:
+        alarm = put_alarm(backend, *arguments, **named)
+        changed()
+        return alarm
+
+    LogsBackend.put_by_moto, LogsBackend.put_log_events = put_events, put_log_events
+    CloudWatchBackend.put_data_by_moto, CloudWatchBackend.put_metric_data = put_data, put_metric_data
+    CloudWatchBackend.put_alarm_by_moto, CloudWatchBackend.put_metric_alarm = put_alarm, put_metric_alarm
+
+
+def _alarms() -> Iterator[tuple[Any, Any]]:
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    for account in list(cloudwatch_backends.values()):
+        for backend in list(account.values()):
+            for alarm in list(backend.alarms.values()):
+                yield backend, alarm
+
+
+def _rule(alarm: Any) -> Rule | None:
+    """Return what a moto's alarm compares; None for one that isn't evaluated here."""
+    if alarm.statistic not in STATISTICS or alarm.comparison_operator not in COMPARISONS or not alarm.metric_name:
+        return None
+    return Rule(
+        statistic=alarm.statistic,
+        comparison=alarm.comparison_operator,
+        threshold=float(alarm.threshold),
+        period=timedelta(seconds=int(alarm.period)),
+        periods=int(alarm.evaluation_periods),
+        datapoints=int(alarm.datapoints_to_alarm or alarm.evaluation_periods),
+        missing=alarm.treat_missing_data or "missing",
+    )
+
+
+def _values(backend: Any, alarm: Any) -> Iterator[tuple[datetime, float]]:
+    wanted = {each.name: each.value for each in alarm.dimensions}
+    for datum in list(backend.metric_data):
+        if (datum.namespace, datum.name) != (alarm.namespace, alarm.metric_name) or not hasattr(datum, "value"):
+            continue
+        if {each.name: each.value for each in datum.dimensions} == wanted and alarm.unit in (None, datum.unit):
+            moment = datum.timestamp
+            yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)), float(datum.value)
+
+
+def _actions(alarm: Any, state: str) -> list[str]:
+    if not alarm.actions_enabled:
+        return []
+    by_state = {
+        "ALARM": alarm.alarm_actions,
+        "OK": alarm.ok_actions,
+        "INSUFFICIENT_DATA": alarm.insufficient_data_actions,
+    }
+    return list(by_state[state] or [])
+
+
+def _member(datum: Datum, passed: timedelta) -> dict[str, Any]:
+    return {
+        "MetricName": datum.name,
+        "Value": datum.value,
+        "Unit": datum.unit,
+        # as moto keeps times: in UTC without saying so
+        "Timestamp": (datum.timestamp + passed).replace(tzinfo=None),
+        "Dimensions": [{"Name": name, "Value": value} for name, value in datum.dimensions.items()],
+    }

@@ -1,0 +1,40 @@
+"""Alarms as CloudFormation deploys them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.local_aws.cloudformation.deployer import Deployer, deployed, tags
+
+ALARM = {
+    "Namespace": "shop",
+    "MetricName": "Lost",
+    "Dimensions": [{"Name": "Kind", "Value": "tea"}],
+    "Statistic": "Maximum",
+    "ComparisonOperator": "GreaterThanThreshold",
+    "Threshold": 1,
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "TreatMissingData": "notBreaching",
+}
+
+
+def found(stack: Deployer, name: str) -> dict[str, Any]:
+    return dict(stack.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0])
+
+
+def test_alarm_follows_its_declaration(stack: Deployer) -> None:
+    cloudwatch = stack.client("cloudwatch")
+    name = deployed(stack, "CloudWatch::Alarm", ALARM | {"Tags": tags(team="a")})
+    alarm = found(stack, name)
+    assert (alarm["Threshold"], alarm["TreatMissingData"], alarm["Dimensions"]) == (
+        1,
+        "notBreaching",
+        ALARM["Dimensions"],
+    )
+    assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == tags(team="a")
+    assert deployed(stack, "CloudWatch::Alarm", ALARM | {"Threshold": 2, "Tags": tags(team="b")}) == name
+    assert found(stack, name)["Threshold"] == 2
+    assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == tags(team="b")
+    stack.destroy()
+    assert cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"] == []

@@ -1,0 +1,50 @@
+"""Which metrics a log event holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from local_aws.cloudwatch.embedded_metrics import Datum, metrics_in
+
+MOMENT = datetime(2030, 5, 1, 6, tzinfo=UTC)
+
+
+def event(directive: dict[str, Any] | None = None, **members: Any) -> str:
+    own = {"Namespace": "shop", "Dimensions": [["Kind"]], "Metrics": [{"Name": "Sold", "Unit": "Count"}]}
+    head = {"Timestamp": int(MOMENT.timestamp() * 1000), "CloudWatchMetrics": [own | (directive or {})]}
+    return json.dumps({"_aws": head, "Kind": "tea", "Sold": 3, **members})
+
+
+def test_a_metric_has_its_dimensions_value_unit_and_time() -> None:
+    assert list(metrics_in(event())) == [
+        Datum(namespace="shop", name="Sold", value=3.0, timestamp=MOMENT, dimensions={"Kind": "tea"}, unit="Count")
+    ]
+
+
+def test_each_set_of_dimensions_and_each_value_is_a_datum() -> None:
+    found = list(metrics_in(event({"Dimensions": [[], ["Kind"], ["Kind", "Shop"]]}, Sold=[1, 2], Shop="a")))
+    assert [(len(each.dimensions), each.value) for each in found] == [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "a line that says _aws",
+        '{"_aws": 3}',
+        '{"_aws": {"Timestamp": "today", "CloudWatchMetrics": []}}',
+        '{"_aws": {"Timestamp": 1, "CloudWatchMetrics": [3]}}',
+        '{"_aws": ',
+        event({"Dimensions": [["Missing"]]}),
+        event({"Dimensions": "Kind"}),
+        event({"Metrics": [{"Name": "Missing"}, {}, 3]}),
+        event(Sold="three"),
+        event(Sold=True),
+        event({"Namespace": None}),
+    ],
+)
+def test_what_is_not_of_the_format_is_a_line_like_any_other(message: str) -> None:
+    assert list(metrics_in(message)) == []
