@@ -178,3 +178,29 @@ def test_a_broken_rule_that_stops_ends_the_job_with_its_reason(container: Contai
     assert container.failure().startswith("the rule exploding_metric stopped the training: validation-logloss is ")
     assert json_file(container.base / "output/data/diagnostics.json")["rules"]["exploding_metric"]["status"] == "broken"
     assert not (container.base / "model/model.ubj").exists()
+
+
+def test_a_job_that_is_told_where_its_metrics_belong_writes_one_for_each_rule(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, value in {"METRICS_NAMESPACE": "n", "METRICS_ENVIRONMENT": "dev", "MODEL_NAME": "toy"}.items():
+        monkeypatch.setenv(name, value)
+    watching = diagnostics(dead_features={"action": "off"}, exploding_metric={"action": "stop", "factor": 100})
+    course(watching, 0.6, 0.4, 0.5)
+    with pytest.raises(StoppedByRule):
+        course(watching, 0.6, float("nan"))
+    watching.write(tmp_path)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    broken = {line["Rule"]: line["RuleBroken"] for line in lines if "Rule" in line}
+    assert broken == {
+        name: int(name in ("overfitting", "exploding_metric")) for name in DEFAULTS if name != "dead_features"
+    }
+    (warning,) = [line for line in lines if "Rule" not in line]
+    assert (warning["RulesWarning"], warning["Environment"], warning["Model"]) == (1, "dev", "toy")
+    assert warning["_aws"]["CloudWatchMetrics"] == [
+        {
+            "Namespace": "n",
+            "Dimensions": [["Environment", "Model"]],
+            "Metrics": [{"Name": "RulesWarning", "Unit": "Count"}],
+        }
+    ]

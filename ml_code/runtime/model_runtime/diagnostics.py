@@ -31,6 +31,7 @@ from xgboost.callback import TrainingCallback
 from model_runtime.errors import JobError
 from model_runtime.memory import memory_share
 from model_runtime.problems import BINARY_CLASSIFICATION, Problem
+from model_runtime.rule_metrics import metric_lines
 
 HYPERPARAMETER = "_diagnostics"
 REPORT_FILE = "diagnostics.json"
@@ -134,12 +135,15 @@ class Diagnostics:
         }
 
     def write(self, *directories: Path) -> None:
-        """Write the report into each directory, and its summary as a line that metric definitions read."""
-        text = json.dumps(self.report(), indent=2) + "\n"
+        """Write the report into each directory, its summary as a line that metric definitions read, and its metrics."""
+        report = self.report()
+        text = json.dumps(report, indent=2) + "\n"
         for directory in directories:
             directory.mkdir(parents=True, exist_ok=True)
             (directory / REPORT_FILE).write_text(text, encoding="utf-8")
         print(f"diagnostics: rules_broken={len({finding.rule for finding in self.findings})}", flush=True)
+        for line in metric_lines(report["rules"]):
+            print(line, flush=True)
 
     def round_ended(self, stage: str, number: int, log: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         """Judge the metrics after a round; raises StoppedByRule."""
