@@ -110,6 +110,11 @@ class Diagnostics(Section):
     resource_starvation: ResourceStarvation = ResourceStarvation()
     """A machine that is too small."""
 
+    @property
+    def warns(self) -> bool:
+        """Whether a rule has the action warn."""
+        return any(rule["action"] == "warn" for rule in self.model_dump().values())
+
     def hyperparameters(self) -> dict[str, str]:
         """The settings that aren't the defaults, as the job takes them; none when all are."""
         found = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from mlops_constructs.pipeline_definition import Parameter, PipelineDefinition
 from mlops_constructs.pipeline_expressions import EXECUTION_ID, Join, Value
@@ -34,7 +35,8 @@ CHECKPOINTS = "checkpoints"
 class Surroundings:
     """Where a pipeline runs and what it reads and writes.
 
-    `code` and `manifest` are the S3 URIs of files; `artifacts` is continued and has no slash at its end.
+    `code` and `manifest` are the S3 URIs of files; `artifacts` is continued and has no slash at its end. `metrics` are
+    the variables by which trainings know where their metrics lie.
     """
 
     image_uri: str
@@ -46,6 +48,7 @@ class Surroundings:
     artifacts: str
     network: JobNetwork | None = None
     tracking_uri: str | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def training_definition(model: Model, surroundings: Surroundings) -> PipelineDefinition:
@@ -133,7 +136,7 @@ class _Steps:
             output_path=self._artifact("model"),
             hyperparameters={**training.hyperparameters, **training.diagnostics.hyperparameters()},
             metrics=METRICS,
-            environment=self._environment | rounds | self._tracked(prepare),
+            environment={**self._environment, **self._at.metrics, **rounds, **self._tracked(prepare)},
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
             engine=training_engine_of(training, prepare.output(CHECKPOINTS) if kept else None),

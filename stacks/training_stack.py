@@ -12,6 +12,7 @@ from mlops_constructs.experiments import Experiments
 from mlops_constructs.glue_job import PackageAsset
 from mlops_constructs.grants import grant_read_assets
 from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.training_diagnostics import DiagnosticAlarm, DiagnosticMetrics
 from mlops_constructs.training_pipeline import TrainingPipeline
 
 from .blueprint import Blueprint
@@ -61,6 +62,7 @@ class TrainingStack(Stack):
         if experiments:
             experiments.grant_track(self.training.job_role)
 
+        diagnostics = self._define_diagnostics(blueprint, model, foundation)
         surroundings = Surroundings(
             image_uri=foundation.image.uri,
             role_arn=self.training.job_role.role_arn,
@@ -71,6 +73,7 @@ class TrainingStack(Stack):
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
             tracking_uri=experiments.tracking_uri if experiments else None,
+            metrics=diagnostics.variables() if diagnostics else {},
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)
@@ -86,3 +89,17 @@ class TrainingStack(Stack):
         self.export_value(self.registry.group.attr_model_package_group_arn)
         CfnOutput(self, "PipelineName", value=self.training.pipeline_name)
         CfnOutput(self, "ModelPackageGroupName", value=self.registry.group_name)
+
+    def _define_diagnostics(
+        self, blueprint: Blueprint, model: Model, foundation: FoundationStack
+    ) -> DiagnosticMetrics | None:
+        if model.training.algorithm == "automl":
+            return None
+        metrics = DiagnosticMetrics(
+            namespace=f"{blueprint.settings.platform.name}/Training",
+            environment=blueprint.settings.name,
+            model=model.name,
+        )
+        if model.training.diagnostics.warns:
+            DiagnosticAlarm(self, "Diagnostics", metrics=metrics, topic=foundation.alarms)
+        return metrics
