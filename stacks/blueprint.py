@@ -8,6 +8,7 @@ from aws_cdk import RemovalPolicy
 
 from mlops_constructs.log_retention import LogRetention
 from mlops_constructs.pipeline_steps import JobNetwork
+from mlops_constructs.studio_domain import StudioNetwork
 
 from .dataset_settings import Dataset
 from .model_settings import Model
@@ -38,6 +39,14 @@ class Blueprint:
         if network is None:
             return None
         return JobNetwork(subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids)
+
+    @property
+    def studio_network(self) -> StudioNetwork | None:
+        """Where a Studio domain is; None where the configuration names no VPC."""
+        network = self.settings.environment.network
+        if network is None or network.vpc_id is None:
+            return None
+        return StudioNetwork(vpc_id=network.vpc_id, subnet_ids=network.subnet_ids)
 
     @property
     def tags(self) -> dict[str, str]:

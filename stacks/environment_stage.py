@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import Environment, Stage, Tags
 from constructs import Construct
+
+from mlops_constructs.experiments import Experiments
 
 from .blueprint import Blueprint
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
 from .serving_stack import ServingStack
 from .settings import EnvironmentSettings, Repository
+from .studio_domain_stack import StudioDomainStack
 from .studio_stack import StudioStack
 from .training_stack import TrainingStack
 
@@ -29,8 +34,9 @@ class EnvironmentStage(Stage):
         if settings.environment.studio and settings.environment.studio.mlflow:
             studio = StudioStack(self, "studio", blueprint=blueprint, foundation=foundation, lake=data.lake)
             experiments = studio.experiments
+        trainings = {}
         for model in settings.models:
-            training = TrainingStack(
+            training = trainings[model.name] = TrainingStack(
                 self,
                 f"{model.slug}-training",
                 blueprint=blueprint,
@@ -52,5 +58,33 @@ class EnvironmentStage(Stage):
                 lake=data.lake,
                 registry=training.registry,
             )
+        self._define_studio_domain(blueprint, foundation, data, trainings, experiments)
         for key, value in blueprint.tags.items():
             Tags.of(self).add(key, value)
+
+    def _define_studio_domain(
+        self,
+        blueprint: Blueprint,
+        foundation: FoundationStack,
+        data: DataStack,
+        trainings: Mapping[str, TrainingStack],
+        experiments: Experiments | None,
+    ) -> None:
+        studio, network = blueprint.settings.environment.studio, blueprint.studio_network
+        if studio is None or studio.domain is None or network is None:
+            return
+        stack = StudioDomainStack(
+            self,
+            "studio-domain",
+            blueprint=blueprint,
+            settings=studio.domain,
+            network=network,
+            teams=studio.teams,
+            foundation=foundation,
+        )
+        if experiments:
+            stack.grant_experiments(experiments)
+        for model in blueprint.settings.models:
+            for name, team in studio.teams.items():
+                if model.name in team.models:
+                    stack.grant_model(name, model, trainings[model.name], data.lake)

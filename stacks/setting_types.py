@@ -22,6 +22,10 @@ _SCHEDULE = r"^(cron\(\S+( \S+){5}\)|rate\([1-9]\d* (minute|hour|day)s?\))$"
 _SECURITY_GROUP = r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$"
 _SUBNET = r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$"
 _TABLE = r"^[a-z][a-z0-9_]*$"
+# not letter by letter _PLATFORM, by which its example is found
+_TEAM = r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$"
+_USER = r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$"
+_VPC = r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$"
 
 EXAMPLES: Mapping[str, str] = {
     _ACCOUNT: '"123456789012", twelve digits in quotes',
@@ -38,6 +42,9 @@ EXAMPLES: Mapping[str, str] = {
     _SECURITY_GROUP: "sg-0123456789abcdef0",
     _SUBNET: "subnet-0123456789abcdef0",
     _TABLE: "flights: small letters, digits and _",
+    _TEAM: "delays or flight-delays: small letters, digits and single dashes, a letter first",
+    _USER: "ada or ada-lovelace: letters, digits and single dashes",
+    _VPC: "vpc-0123456789abcdef0",
 }
 """What a value that has to match a pattern looks like."""
 
@@ -77,7 +84,10 @@ Schedule = Annotated[str, Field(pattern=_SCHEDULE)]
 SecurityGroupId = Annotated[str, Field(pattern=_SECURITY_GROUP)]
 SubnetId = Annotated[str, Field(pattern=_SUBNET)]
 TableName = Annotated[str, Field(pattern=_TABLE)]
+TeamName = Annotated[str, Field(pattern=_TEAM, max_length=20)]
 UniqueNames = Annotated[list[ColumnName], AfterValidator(unique)]
+UserName = Annotated[str, Field(pattern=_USER, max_length=40)]
+VpcId = Annotated[str, Field(pattern=_VPC)]
 
 
 class Section(BaseModel):

@@ -25,6 +25,7 @@ from .setting_types import (
     Section,
     SecurityGroupId,
     SubnetId,
+    VpcId,
     unique,
 )
 from .studio_settings import Studio
@@ -68,6 +69,8 @@ class Network(Section):
     """Subnets, in two zones or more for an endpoint that survives the loss of one."""
     security_group_ids: Annotated[list[SecurityGroupId], Field(min_length=1, max_length=5)]
     """Security groups. Jobs on several instances need one that lets its members talk to each other."""
+    vpc_id: VpcId | None = None
+    """The VPC that the subnets belong to, which a Studio domain has to know; only that needs it."""
 
 
 class Budget(Section):

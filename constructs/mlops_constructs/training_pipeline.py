@@ -18,6 +18,9 @@ from .pipeline_grants import grant_steps
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
 
+_VERBS, _KINDS = ("Create", "Describe", "Stop"), ("Processing", "Training")
+"""What is done with the jobs of a pipeline, and their kinds."""
+
 
 class TrainingPipeline(Construct):
     """A pipeline whose definition is checked at synth against SageMaker's own input shapes.
@@ -70,7 +73,6 @@ class TrainingPipeline(Construct):
 
     def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
         """Send an event to a target when an execution fails."""
-        stack = Stack.of(self)
         return events.Rule(
             self,
             construct_id,
@@ -79,16 +81,63 @@ class TrainingPipeline(Construct):
                 source=["aws.sagemaker"],
                 detail_type=["SageMaker Model Building Pipeline Execution Status Change"],
                 detail={
-                    # SageMaker writes names in ARNs in lower case.
-                    "pipelineArn": [
-                        stack.format_arn(service="sagemaker", resource="pipeline", resource_name=name)
-                        for name in sorted({self.pipeline_name, self.pipeline_name.lower()})
-                    ],
+                    "pipelineArn": self._arns("pipeline", self.pipeline_name),
                     "currentPipelineExecutionStatus": ["Failed"],
                 },
             ),
             targets=[target],
         )
+
+    def grant_run(self, role: iam.IRole) -> None:
+        """Let a role start and stop executions, and read the pipeline and what became of its executions.
+
+        Who starts the pipeline itself doesn't wait for an execution that runs, as a `TrainingTrigger` does.
+        """
+        pipelines = self._arns("pipeline", self.pipeline_name)
+        reading = ["sagemaker:DescribePipeline", "sagemaker:ListPipelineExecutions"]
+        iam.Grant.add_to_principal(
+            grantee=role, actions=[*reading, "sagemaker:StartPipelineExecution"], resource_arns=pipelines
+        )
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=[
+                "sagemaker:DescribePipelineDefinitionForExecution",
+                "sagemaker:DescribePipelineExecution",
+                "sagemaker:ListPipelineExecutionSteps",
+                "sagemaker:ListPipelineParametersForExecution",
+                "sagemaker:StopPipelineExecution",
+            ],
+            resource_arns=[f"{arn}/execution/*" for arn in pipelines],
+        )
+        reason = "SageMaker names the executions of a pipeline itself"
+        names = sorted({self.pipeline_name, self.pipeline_name.lower()})
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": reason for name in names})
+
+    def grant_jobs(self, role: iam.IRole, prefix: str) -> None:
+        """Let a role run processing and training jobs of its own in the role of this pipeline's jobs.
+
+        Their names begin with the prefix, so that the role looks at and stops no others.
+        """
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=[*(f"sagemaker:{verb}{kind}Job" for verb in _VERBS for kind in _KINDS), "sagemaker:AddTags"],
+            resource_arns=[arn for kind in _KINDS for arn in self._arns(f"{kind.lower()}-job", f"{prefix}*")],
+        )
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=["iam:PassRole"],
+            resource_arns=[self.job_role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
+        reason = "People name their jobs; the role is held to a prefix"
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{kind.lower()}-job/{prefix}*]": reason for kind in _KINDS})
+
+    def _arns(self, resource: str, name: str) -> list[str]:
+        # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
+        return [
+            Stack.of(self).format_arn(service="sagemaker", resource=resource, resource_name=each)
+            for each in sorted({name, name.lower()})
+        ]
 
     def _define_job_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
         role = JobRole(
@@ -107,13 +156,12 @@ class TrainingPipeline(Construct):
 
     def _define_pipeline_role(self) -> iam.Role:
         role = iam.Role(self, "PipelineRole", assumed_by=service_principal(self, "sagemaker.amazonaws.com"))
-        verbs, kinds = ("Create", "Describe", "Stop"), ("Processing", "Training")
         role.add_to_policy(
             iam.PolicyStatement(
-                actions=[*(f"sagemaker:{verb}{kind}Job" for verb in verbs for kind in kinds), "sagemaker:AddTags"],
+                actions=[*(f"sagemaker:{verb}{kind}Job" for verb in _VERBS for kind in _KINDS), "sagemaker:AddTags"],
                 resources=[
                     Stack.of(self).format_arn(service="sagemaker", resource=f"{kind.lower()}-job", resource_name="*")
-                    for kind in kinds
+                    for kind in _KINDS
                 ],
             )
         )
@@ -125,5 +173,5 @@ class TrainingPipeline(Construct):
             )
         )
         reason = "SageMaker names the jobs of a pipeline itself, so that its role can't"
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{kind.lower()}-job/*]": reason for kind in kinds})
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{kind.lower()}-job/*]": reason for kind in _KINDS})
         return role

@@ -84,6 +84,13 @@ DATASET_OPTIONS: Mapping[str, Any] = {
 }
 
 
+TEAMS: Mapping[str, Any] = {
+    "delays": {"users": ["ada", "grace"], "models": ["flight_delay"]},
+    "blocks": {"users": ["ada"], "models": ["block_time"], "instance_type": "ml.m5.large", "volume_gb": 50},
+    "all": {"users": ["Mary-Jackson"], "models": ["block_time", "flight_delay"]},
+}
+
+
 def everything_set() -> EnvironmentSettings:
     """An environment that leaves no setting at its default, as a company's own would look."""
     dev = load(REPOSITORY).environments[0]
@@ -96,10 +103,14 @@ def everything_set() -> EnvironmentSettings:
             "capture_retention_days": 30,
             "quarantine_retention_days": 30,
             "query_limit_gb": 100,
-            "network": {"subnet_ids": ["subnet-0000000a", "subnet-0000000b"], "security_group_ids": ["sg-0000000c"]},
+            "network": {
+                "vpc_id": "vpc-0000000d",
+                "subnet_ids": ["subnet-0000000a", "subnet-0000000b"],
+                "security_group_ids": ["sg-0000000c"],
+            },
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
-            "studio": {"mlflow": True},
+            "studio": {"mlflow": True, "domain": {"idle_minutes": 120}, "teams": TEAMS},
         }
     )
     platform = dev.platform.model_copy(update={"tags": {"team": "delays"}})

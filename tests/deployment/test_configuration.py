@@ -170,7 +170,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
         pytest.param(
             "config/dev.yaml",
             "network:\n  subnet_ids: [subnet-01234567]\n  security_group_ids: [sg-01234567]\n  mode: own\n",
-            ["config/dev.yaml:4: network.mode is not a known key; known here: security_group_ids, subnet_ids"],
+            ["config/dev.yaml:4: network.mode is not a known key; known here: security_group_ids, subnet_ids, vpc_id"],
             id="unknown key inside",
         ),
         pytest.param(

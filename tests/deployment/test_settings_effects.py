@@ -27,8 +27,10 @@ from stacks.tuning_settings import Tuning
 from tests.deployment.assemblies import CONTEXT, REPOSITORY, Templates, templates_of
 from tests.deployment.snapshots import without_name
 
-NETWORK = {"subnet_ids": ["subnet-0000000a"], "security_group_ids": ["sg-0000000a"]}
+NETWORK = {"vpc_id": "vpc-0000000a", "subnet_ids": ["subnet-0000000a"], "security_group_ids": ["sg-0000000a"]}
+STUDIO = {"mlflow": True, "domain": {}, "teams": {"delays": {"users": ["ada"], "models": ["flight_delay"]}}}
 BUDGET = {"monthly_usd": 10, "email": "a@example.com"}
+SURROUNDINGS = {"network": NETWORK, "budget": BUDGET, "studio": STUDIO}
 
 CHANGES: Mapping[str, Any] = {
     "platform.name": "other",
@@ -41,7 +43,13 @@ CHANGES: Mapping[str, Any] = {
     "environment.query_limit_gb": 11,
     "environment.network.subnet_ids": ["subnet-0000000b"],
     "environment.network.security_group_ids": ["sg-0000000b"],
+    "environment.network.vpc_id": "vpc-0000000b",
     "environment.studio.mlflow": False,
+    "environment.studio.domain.idle_minutes": 61,
+    "environment.studio.teams.delays.users": ["grace"],
+    "environment.studio.teams.delays.models": ["block_time"],
+    "environment.studio.teams.delays.instance_type": "ml.m5.large",
+    "environment.studio.teams.delays.volume_gb": 50,
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",
@@ -132,8 +140,8 @@ def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
     every -= set(settings_of(Engine, "model.training")) - set(CHANGES)  # tried by test_engine_declarations
     every -= set(settings_of(Tuning, "model.training.tuning"))  # tried by test_tuning_declarations
     every -= {*settings_of(AutoML, "model.training.automl"), "model.training.algorithm"}
-    # Tables and columns have names of their own, which no setting has.
-    tried = {re.sub(r"\.(tables|columns)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
+    # Tables, columns and teams have names of their own, which no setting has.
+    tried = {re.sub(r"\.(tables|columns|teams)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
     assert every == tried | {"environment.region", "model.gate.maximum"} | set(ELSEWHERE)
 
 
@@ -166,7 +174,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
     from stacks.environment_stage import EnvironmentStage
 
     dev = load(REPOSITORY).environments[0]
-    environment = Environment.model_validate({**dev.environment.model_dump(), "network": NETWORK, "budget": BUDGET})
+    environment = Environment.model_validate({**dev.environment.model_dump(), **SURROUNDINGS})
     base = dev.model_copy(update={"environment": environment, "models": dev.models[:1]})
     every = {"unchanged": base, "twin": base}
     every["nothing"] = base.model_copy(update={"models": (), "datasets": ()})

@@ -23,8 +23,11 @@ STATEFUL = {
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
+    "AWS::SageMaker::Domain",
     "AWS::SageMaker::MlflowApp",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::SageMaker::Space",
+    "AWS::SageMaker::UserProfile",
 }
 LOGICAL_IDS = {
     "block-time-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
@@ -57,6 +60,17 @@ LOGICAL_IDS = {
     "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},
 }
 """Changing one of these makes CloudFormation replace the resource, and what it holds is gone or orphaned."""
+STUDIO_DOMAIN = {
+    "StudioAllMaryJacksonProfileF79D86FD",
+    "StudioAllMaryJacksonSpace92686026",
+    "StudioBlocksadaProfile5220872C",
+    "StudioBlocksadaSpaceA00EDAE5",
+    "StudioDelaysadaProfileCBD9643C",
+    "StudioDelaysadaSpace51214414",
+    "StudioDelaysgraceProfileF78E10D9",
+    "StudioDelaysgraceSpaceD5EC4B45",
+    "StudioDomain20F5E462",
+}
 
 
 def compare(name: str, text: str, request: pytest.FixtureRequest) -> None:
@@ -82,6 +96,16 @@ def test_the_other_environments_differ_from_dev_as_stored(
         dev, other = templates[f"dev/{stack}"], templates[f"{environment}/{stack}"]
         found[stack] = differences(without_name(readable(dev), "dev"), without_name(readable(other), environment))
     compare(f"{environment}.differences.json", text_of(found), request)
+
+
+def test_the_studio_domain_is_as_stored(full: Templates, request: pytest.FixtureRequest) -> None:
+    # No environment of the repository has one, since none has a VPC.
+    compare("studio-domain.json", text_of(without_name(readable(full["full/studio-domain"]), "full")), request)
+
+
+def test_the_studio_domain_its_people_and_their_files_keep_their_logical_ids(full: Templates) -> None:
+    resources = full["full/studio-domain"]["Resources"]
+    assert {name for name, resource in resources.items() if resource["Type"] in STATEFUL} == STUDIO_DOMAIN
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod", "full"])

@@ -120,7 +120,8 @@ def test_status_lists_the_endpoint_and_what_is_inert(platform: Platform) -> None
     told = json.loads(platform.run(["mlops", "local", "status", "--port", str(platform.port), "--json"]).stdout)
     assert told["endpoints"][ENDPOINT].startswith("http://127.0.0.1:")
     studio = {f"AWS::SageMaker::{kind}" for kind in ("Domain", "Space", "UserProfile")}
-    assert set(told["inert_resource_types"]) == {"AWS::CDK::Metadata"} | studio
+    guards = {f"AWS::EC2::SecurityGroup{kind}" for kind in ("", "Egress", "Ingress")}
+    assert set(told["inert_resource_types"]) == {"AWS::CDK::Metadata"} | studio | guards
 
 
 def july_days() -> list[Any]:

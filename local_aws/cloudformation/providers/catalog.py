@@ -26,6 +26,9 @@ from local_aws.cloudformation.providers.provider import Provider
 
 INERT_TYPES: Mapping[str, str] = {
     "AWS::CDK::Metadata": "carries the versions of the constructs for AWS's statistics",
+    "AWS::EC2::SecurityGroup": "nothing here has a network that it could guard: everything talks on 127.0.0.1",
+    "AWS::EC2::SecurityGroupEgress": "a rule of a security group",
+    "AWS::EC2::SecurityGroupIngress": "a rule of a security group",
     "AWS::SageMaker::Domain": "Studio is a web application of AWS's; notebooks run with any Jupyter here",
     "AWS::SageMaker::UserProfile": "belongs to a Studio domain",
     "AWS::SageMaker::Space": "belongs to a Studio domain",
