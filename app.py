@@ -26,15 +26,17 @@ def use_packaged_node() -> None:
 
 
 def build(settings: Settings, repository: Repository, **app_options: Any) -> App:
-    """The app with every environment in it, not synthesized yet."""
+    """The app with all environments, not synthesized yet. Raises ConfigurationError for a commit that is none."""
     use_packaged_node()
     from aws_cdk import App
 
     from stacks.environment_stage import EnvironmentStage
+    from stacks.lineage import COMMIT_CONTEXT, commit_of
 
     app = App(stack_traces=False, **app_options)  # nobody reads them
+    commit = commit_of(app.node.try_get_context(COMMIT_CONTEXT))
     for environment in settings.environments:
-        EnvironmentStage(app, environment.name, settings=environment, repository=repository)
+        EnvironmentStage(app, environment.name, settings=environment, repository=repository, commit=commit)
     return app
 
 
@@ -56,7 +58,12 @@ def main() -> int:
     if importlib.util.find_spec("aws_cdk") is None:
         print(f"{sys.executable} has no CDK: `make install`, then `source .venv/bin/activate`", file=sys.stderr)
         return 1
-    build(settings, repository).synth()
+    try:
+        app = build(settings, repository)
+    except ConfigurationError as error:
+        print(f"The context is broken:\n{error}", file=sys.stderr)
+        return 1
+    app.synth()
     return 0
 
 

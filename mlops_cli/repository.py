@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def environments() -> list[str]:
 def _platform() -> dict[str, Any]:
     declared: dict[str, Any] = yaml.safe_load((ROOT / "config" / "platform.yaml").read_text(encoding="utf-8"))
     return declared
+
+
+def commit() -> str | None:
+    """Return the commit of this checkout, with `-dirty` behind it when files differ from it; None without git."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def declaration(model: str) -> dict[str, Any]:

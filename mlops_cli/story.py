@@ -18,7 +18,7 @@ from rich.markup import escape
 from local_aws import process
 from mlops_cli.deployment import DeploymentError
 from mlops_cli.local import start_local_aws, state_dir, wide_console
-from mlops_cli.repository import ROOT
+from mlops_cli.repository import ROOT, commit
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 
@@ -45,7 +45,9 @@ class Story:
             self._cdk(["bootstrap", target], report, directory=state_dir(self.port))
         with self.chapter(f"cdk deploy '{environment}/*'") as report:
             options = ["--require-approval", "never", "--concurrency", "4", "--progress", "events"]
-            self._cdk(["deploy", f"{environment}/*", *options], report)
+            told = commit()
+            context = ["--context", f"commit={told}"] if told else []
+            self._cdk(["deploy", f"{environment}/*", *options, *context], report)
 
     def _start(self) -> str:
         found = process.status(state_dir(self.port))

@@ -6,7 +6,7 @@ with that container. Evaluate judges the scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mlops_constructs.automl_step import AutoMLStep, ProblemType
 from mlops_constructs.batch_steps import ModelStep, TransformStep
@@ -24,7 +24,7 @@ from mlops_constructs.pipeline_steps import (
 from mlops_constructs.registration_step import ModelReports
 
 from .automl_settings import AutoML, objective_of_search
-from .gate_steps import OUTPUT, REPORT, evaluate_arguments, report_file
+from .gate_steps import OUTPUT, REGISTERED, REPORT, evaluate_arguments, report_file
 from .model_settings import Model
 
 ANSWERS = ("probabilities", "labels")
@@ -45,9 +45,13 @@ def automl_steps(
     artifact: Callable[[str], Join],
     bound: Parameter,
     code: str,
-    metadata: dict[str, Value],
+    metadata: Mapping[str, Value],
+    judging: Mapping[str, Value],
 ) -> list[Step]:
-    """The steps after Prepare. `processing` makes a step of the runtime; `artifact` says where an output lies."""
+    """The steps after Prepare.
+
+    `processing` makes a step of the runtime; `artifact` says where an output lies; `judging` are variables of Evaluate.
+    """
     automl = model.training.automl or AutoML()
     # a champion of this runtime and a container of AWS's can't be asked in one job
     alone = model.model_copy(update={"gate": model.gate.model_copy(update={"champion": None})})
@@ -93,6 +97,7 @@ def automl_steps(
         arguments=evaluate_arguments(alone, bound, group_name),
         inputs={"code": code, "scores": Join("", [score.answers, "/"]), "test": prepare.folder("test")},
         outputs={OUTPUT: artifact(OUTPUT)},
+        environment=judging,
         property_files=[report_file()],
     )
     serving = model.serving
@@ -106,6 +111,7 @@ def automl_steps(
         response_types=["text/csv"],
         instance_types=[serving.instance_type] if serving else [],
         reports=ModelReports(quality=Join("/", [evaluate.output(OUTPUT), "evaluation.json"])),
+        life_cycle=REGISTERED,
         metadata={**metadata, "Gate": evaluate.read(REPORT, "gate.summary")},
     )
     gate = ConditionStep(

@@ -11,16 +11,18 @@ from mlops_constructs.pipeline_steps import JobNetwork
 from mlops_constructs.studio_domain import StudioNetwork
 
 from .dataset_settings import Dataset
+from .lineage import UNKNOWN_COMMIT
 from .model_settings import Model
 from .settings import EnvironmentSettings, Repository
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """The settings of an environment and the code that they are about."""
+    """The settings of an environment, the code that they are about, and the commit of that code."""
 
     settings: EnvironmentSettings
     repository: Repository
+    commit: str = UNKNOWN_COMMIT
 
     @property
     def removal(self) -> RemovalPolicy:

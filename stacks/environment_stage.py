@@ -12,6 +12,7 @@ from mlops_constructs.experiments import Experiments
 from .blueprint import Blueprint
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
+from .lineage import UNKNOWN_COMMIT
 from .serving_stack import ServingStack
 from .settings import EnvironmentSettings, Repository
 from .studio_domain_stack import StudioDomainStack
@@ -20,14 +21,23 @@ from .training_stack import TrainingStack
 
 
 class EnvironmentStage(Stage):
-    """`cdk deploy '<name>/*'` deploys it, in any account when the configuration names none."""
+    """`cdk deploy '<name>/*'` deploys it, in any account when the configuration names none.
+
+    `commit` is that of the code, for the lineage of the models that it trains.
+    """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: EnvironmentSettings, repository: Repository
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        repository: Repository,
+        commit: str = UNKNOWN_COMMIT,
     ) -> None:
         account, region = settings.environment.account, settings.environment.region
         super().__init__(scope, construct_id, env=Environment(account=account, region=region))
-        blueprint = Blueprint(settings=settings, repository=repository)
+        blueprint = Blueprint(settings=settings, repository=repository, commit=commit)
         foundation = FoundationStack(self, "foundation", blueprint=blueprint)
         data = DataStack(self, "data", blueprint=blueprint, foundation=foundation)
         experiments = None

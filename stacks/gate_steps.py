@@ -18,13 +18,15 @@ from mlops_constructs.pipeline_steps import (
     PropertyFile,
     RegisterModelStep,
 )
-from mlops_constructs.registration_step import ModelReports
+from mlops_constructs.registration_step import LifeCycle, ModelReports
 
 from .model_settings import Model
 
 REPORT = "EvaluationReport"
 CARD = "ModelCard"
 OUTPUT = "evaluation"
+REGISTERED = LifeCycle(stage="Development", status="PendingApproval")
+"""What versions begin with. Who approves or promotes one moves it on, with the stages that the company has."""
 
 
 def bound_parameter(model: Model) -> Parameter:
@@ -64,7 +66,7 @@ class Registration:
     group_name: str
     image_uri: str
     model_artifact: Value
-    environment: Mapping[str, str]
+    environment: Mapping[str, Value]
     metadata: Mapping[str, Value]
 
 
@@ -87,6 +89,7 @@ def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration
             explainability=_report(evaluate, "explainability.json"),
         ),
         card=evaluate.read(CARD, "content"),
+        life_cycle=REGISTERED,
         metadata={**registration.metadata, "Gate": evaluate.read(REPORT, "gate.summary")},
     )
     return ConditionStep(

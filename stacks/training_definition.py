@@ -24,6 +24,7 @@ from .candidate_steps import Candidate, candidate_of
 from .diagnostic_settings import METRICS
 from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
 from .gate_steps import Registration, bound_parameter, card_file, evaluate_arguments, gate_step, report_file
+from .lineage import COMMIT_VARIABLE, DATA_VARIABLE, UNKNOWN_COMMIT, commit_parameter, metadata_of
 from .model_settings import Model
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
@@ -49,19 +50,22 @@ class Surroundings:
     network: JobNetwork | None = None
     tracking_uri: str | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    commit: str = UNKNOWN_COMMIT
 
 
 def training_definition(model: Model, surroundings: Surroundings) -> PipelineDefinition:
     """The pipeline of one model. Everything that an execution writes lies under its own id.
 
     Prepare and Train are cached: their inputs say all that they depend on. Of the manifest that is its version, which
-    never changes. Evaluate asks the registry, which changes without its inputs, and always runs.
+    never changes; the commit isn't among them. Evaluate asks the registry, which changes without its inputs, and always
+    runs.
     """
     test_days = Parameter(name="TestDays", type="Integer", default=model.training.test_days)
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
     bound = bound_parameter(model)
     data = Parameter(name="Data", type="String", default=surroundings.manifest)
-    build = _Steps(model, surroundings)
+    commit = commit_parameter(surroundings.commit)
+    build = _Steps(model, surroundings, commit)
     prepare = build.prepare(data, test_days, validation_days)
     if model.training.algorithm == "automl":
         steps = build.searched(prepare, bound)
@@ -70,15 +74,16 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
         evaluate = build.evaluate(prepare, train, bound)
         steps = [train, evaluate, build.gate(prepare, train, evaluate)]
     return PipelineDefinition(
-        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound], steps=[prepare, *steps]
+        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound, commit], steps=[prepare, *steps]
     )
 
 
 class _Steps:
-    def __init__(self, model: Model, surroundings: Surroundings) -> None:
+    def __init__(self, model: Model, surroundings: Surroundings, commit: Parameter) -> None:
         self._model = model
         self._at = surroundings
-        self._environment = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
+        self._commit = commit
+        self._environment: dict[str, Value] = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
         self._tracking = {"MLFLOW_TRACKING_URI": surroundings.tracking_uri} if surroundings.tracking_uri else {}
         self._caching = caching_of(model.training)
         self._resources = JobResources(
@@ -144,7 +149,7 @@ class _Steps:
         )
 
     def _tracked(self, prepare: ProcessingStep) -> dict[str, Value]:
-        return {**self._tracking, "DATA_VERSION": prepare.input("features")} if self._tracking else {}
+        return {**self._tracking, DATA_VARIABLE: prepare.input("features")} if self._tracking else {}
 
     def evaluate(self, prepare: ProcessingStep, train: Candidate, bound: Parameter) -> ProcessingStep:
         return self._processing(
@@ -157,7 +162,7 @@ class _Steps:
                 **({"train": prepare.folder("train")} if self._model.fairness.facets else {}),
             },
             outputs={"evaluation": self._artifact("evaluation")},
-            tracked=True,
+            environment=self._judging(prepare) | self._tracking,
             property_files=[report_file(), card_file()],
         )
 
@@ -167,7 +172,7 @@ class _Steps:
             image_uri=self._at.image_uri,
             model_artifact=train.model_artifact,
             environment=self._environment,
-            metadata={"Data": prepare.input("features"), "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
+            metadata=self._metadata(prepare),
         )
         return gate_step(self._model, evaluate, registration)
 
@@ -184,7 +189,22 @@ class _Steps:
             artifact=self._artifact,
             bound=bound,
             code=self._at.code,
-            metadata={"Data": prepare.input("features"), "FirstDay": FIRST_DAY.value, "LastDay": LAST_DAY.value},
+            metadata=self._metadata(prepare),
+            judging=self._judging(prepare),
+        )
+
+    def _judging(self, prepare: ProcessingStep) -> dict[str, Value]:
+        """What only a step that isn't cached may know: it differs between executions that train the same model."""
+        return {COMMIT_VARIABLE: self._commit.value, DATA_VARIABLE: prepare.input("features")}
+
+    def _metadata(self, prepare: ProcessingStep) -> dict[str, Value]:
+        return metadata_of(
+            prepare,
+            commit=self._commit,
+            code=self._at.code,
+            runtime=self._at.image_uri,
+            days={parameter.name: parameter for parameter in (FIRST_DAY, LAST_DAY)},
+            algorithm=self._model.training.algorithm,
         )
 
     def _processing(
@@ -197,7 +217,7 @@ class _Steps:
         property_files: list[PropertyFile] | None = None,
         isolated: bool = False,
         caching: Caching | None = None,
-        tracked: bool = False,
+        environment: Mapping[str, Value] | None = None,
     ) -> ProcessingStep:
         return ProcessingStep(
             name=name,
@@ -208,7 +228,7 @@ class _Steps:
             arguments=arguments or [],
             inputs=inputs,
             outputs=outputs,
-            environment=self._environment | (self._tracking if tracked else {}),
+            environment={**self._environment, **(environment or {})},
             property_files=property_files or [],
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,

@@ -73,6 +73,7 @@ class TrainingStack(Stack):
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
             tracking_uri=experiments.tracking_uri if experiments else None,
+            commit=blueprint.commit,
             metrics=diagnostics.variables() if diagnostics else {},
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)

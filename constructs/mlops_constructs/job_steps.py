@@ -60,7 +60,7 @@ class ProcessingStep:
     arguments: Sequence[Value] = ()
     inputs: Mapping[str, Value | Manifest] = field(default_factory=dict)
     outputs: Mapping[str, Value] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Value] = field(default_factory=dict)
     property_files: Sequence[PropertyFile] = ()
     kms_key_arn: str | None = None
     network: JobNetwork | None = None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .pipeline_expressions import Value
-from .pipeline_step import as_text
+from .pipeline_step import InvalidPipelineError, as_text
 from .step_policies import REQUEST_RETRIES, RetryPolicy, policies_json
+
+_STAGE_NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +53,37 @@ class ModelReports:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LifeCycle:
+    """How far a version has come, beside its approval: a stage, how it stands there, and a remark on it.
+
+    Stages and statuses are a company's own; permissions can be held to them (`sagemaker:ModelLifeCycle:stage`). Source:
+    "Staging Construct for your Model Life Cycle", whose templates have Development, QA, PreProduction, Production and
+    others, and PendingApproval, InProgress, Approved and others.
+    """
+
+    stage: str
+    status: str
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that SageMaker would refuse."""
+        for what, name in (("stage", self.stage), ("status", self.status)):
+            if not _STAGE_NAME.fullmatch(name):
+                raise InvalidPipelineError(
+                    f"the {what} of a life cycle must be 1 to 63 letters, digits and single dashes, got {name!r}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """The member `ModelLifeCycle` of CreateModelPackage."""
+        found = {"Stage": self.stage, "StageStatus": self.status}
+        return found if self.description is None else {**found, "StageDescription": self.description}
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegisterModelStep:
     """A new version in a model package group, with what it needs to be served and the reports that it was judged by.
 
-    `card` is a model card as text, by SageMaker's JSON schema.
+    `card` is a model card as text, by SageMaker's JSON schema. Without a `life_cycle` a version has no stage.
     """
 
     type = "RegisterModel"
@@ -69,6 +99,7 @@ class RegisterModelStep:
     card: Value | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     approval: Literal["PendingManualApproval", "Approved", "Rejected"] = "PendingManualApproval"
+    life_cycle: LifeCycle | None = None
     retries: Sequence[RetryPolicy] = REQUEST_RETRIES
     depends_on: Sequence[str] = ()
 
@@ -96,6 +127,8 @@ class RegisterModelStep:
             body["DriftCheckBaselines"] = baselines
         if self.card is not None:
             body["ModelCard"] = {"ModelCardContent": self.card, "ModelCardStatus": "Draft"}
+        if self.life_cycle is not None:
+            body["ModelLifeCycle"] = self.life_cycle.to_json()
         if self.metadata:
             body["CustomerMetadataProperties"] = {name: as_text(value) for name, value in self.metadata.items()}
         return body

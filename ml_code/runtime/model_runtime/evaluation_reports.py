@@ -25,6 +25,9 @@ from model_runtime.paths import ContainerPaths
 
 ANALYSIS_VERSION = "1.0"
 SOURCES = {"model": "model", "test": "test rows", "train": "training rows", "code": "code"}
+TOLD = {"GIT_COMMIT": "commit", "DATA_VERSION": "data version"}
+"""What a job is told of its lineage by variables; a commit that nobody told is `unknown`, and left out."""
+UNKNOWN = "unknown"
 
 
 def write_reports(judged: Judged, paths: ContainerPaths) -> None:
@@ -71,6 +74,8 @@ def lineage(configuration: Path) -> dict[str, str]:
     job = json.loads(configuration.read_text(encoding="utf-8"))
     given = {each.get("InputName"): each.get("S3Input", {}).get("S3Uri") for each in job.get("ProcessingInputs") or ()}
     found = {shown: given[name] for name, shown in SOURCES.items() if given.get(name)}
+    variables = job.get("Environment") or {}
+    found |= {shown: variables[name] for name, shown in TOLD.items() if variables.get(name, UNKNOWN) != UNKNOWN}
     found["image"] = job.get("AppSpecification", {}).get("ImageUri")
     found["evaluated by"] = job.get("ProcessingJobArn")
     return {name: str(value) for name, value in found.items() if value}

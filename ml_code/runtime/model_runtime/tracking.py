@@ -33,6 +33,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 RUN_FILE = "tracking.json"
 JOB_TAG = "training_job"
 COMMIT_TAG = "mlflow.source.git.commit"
+UNKNOWN_COMMIT = "unknown"
 LONGEST_VALUE = 5000
 """Characters of a parameter or tag; the server's limits are 6000 and 8000."""
 _PIPELINE_JOB = re.compile(r"pipelines-(?P<execution>[a-z0-9]{12})-(?P<step>.+)-[A-Za-z0-9]{10}")
@@ -104,7 +105,8 @@ def track_evaluation(directory: Path, report: Mapping[str, Any], environment: Ma
         if isinstance(each, Mapping) and isinstance(each.get("value"), int | float)
     }
     commit, verdict = environment.get("GIT_COMMIT"), report.get("gate", {})
-    tags = {COMMIT_TAG: commit, "gate.passed": verdict.get("passed"), "gate.reason": verdict.get("reason")}
+    known = None if commit == UNKNOWN_COMMIT else commit
+    tags = {COMMIT_TAG: known, "gate.passed": verdict.get("passed"), "gate.reason": verdict.get("reason")}
 
     def opening(client: Any) -> str:
         found = client.search_runs([_experiment(client, note["experiment"])], f"tags.{JOB_TAG} = '{note['job']}'")

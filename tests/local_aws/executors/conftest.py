@@ -20,9 +20,13 @@ from local_aws.gateway import Gateway
 from local_aws.glue import GlueService
 from local_aws.sagemaker import SageMakerService
 from local_aws.service import Image, LocalContext, Service
+from stacks.training_definition import Surroundings
+from tests.local_aws.executors import toy_lake
 from tests.local_aws.executors.glue_workflow import SCRIPT, Nightly
 from tests.local_aws.executors.pipeline_builder import CONTAINER, PipelineBuilder
 from tests.local_aws.executors.serving import Serving
+from tests.local_aws.executors.toy_lake import ToyPipeline
+from tests.runtime.container import RUNTIME
 
 
 @dataclass
@@ -153,6 +157,20 @@ def serving(server: JobServer, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) 
     """An endpoint in the making; what hangs fails in seconds, since nothing here waits for a real model."""
     monkeypatch.setattr("local_aws.sagemaker.model_server.HEALTHY_WITHIN_SECONDS", 20)
     return Serving(server, sagemaker, wait_for)
+
+
+@pytest.fixture
+def lake(server: JobServer, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    """The toy model's code and thirty days of rows in S3, and the runtime as the container."""
+    monkeypatch.setenv("PYTHONPATH", str(RUNTIME))
+    return toy_lake.fill(server)
+
+
+@pytest.fixture
+def toy(server: JobServer, sagemaker: Any) -> ToyPipeline:
+    """The platform's pipeline for the toy model."""
+    sagemaker.create_model_package_group(ModelPackageGroupName="toy")
+    return ToyPipeline(server, wait_for)
 
 
 @pytest.fixture

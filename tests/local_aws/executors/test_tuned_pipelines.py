@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from local_aws.sagemaker import SageMakerService
-from local_aws.service import Image
 from mlops_cli.leaderboard import leaderboard_of
-from mlops_constructs.pipeline_definition import PipelineDefinition
 from stacks.model_settings import Model
 from stacks.training_definition import Surroundings, training_definition
-from tests.runtime.container import RUNTIME, TOY, rows
+from tests.local_aws.executors.toy_lake import ROLE, ToyPipeline
 
-ROLE = "arn:aws:iam::123456789012:role/pipeline"
-ENDED = ("Succeeded", "Failed", "Stopped")
 DECLARATION = """
 name: toy
 description: Is a flight late?
@@ -54,65 +45,10 @@ gate: {metric: auc, minimum: 0.55}
 """
 
 
-@pytest.fixture
-def lake(server: Any, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
-    """The toy model's code and thirty days of rows in S3, and the runtime as the container."""
-    monkeypatch.setenv("PYTHONPATH", str(RUNTIME))
-    server.images["mlops-runtime"] = Image(sys.executable, (sys.executable, "-m", "model_runtime"))
-    s3 = server.client("s3")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as package:
-        for name, text in TOY.items():
-            package.writestr(f"toy/{name}", text)
-    s3.put_object(Bucket="lake", Key="code/asset.zip", Body=archive.getvalue())
-    keys = []
-    for (day,), part in rows().group_by("day"):
-        body = io.BytesIO()
-        part.drop("day").write_parquet(body)
-        keys.append(f"day={day}/part-0.parquet")
-        s3.put_object(Bucket="lake", Key=f"curated/{keys[-1]}", Body=body.getvalue())
-    manifest = [{"prefix": "s3://lake/curated/"}, *sorted(keys)]
-    s3.put_object(Bucket="lake", Key="manifest.json", Body=json.dumps(manifest).encode())
-    version = {"manifest": "s3://lake/manifest.json"}
-    s3.put_object(Bucket="lake", Key="manifest.json.version", Body=json.dumps(version).encode())
-    return Surroundings(
-        image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime:1",
-        role_arn=ROLE,
-        kms_key_arn="",
-        group_name="toy",
-        code="s3://lake/code/asset.zip",
-        manifest="s3://lake/manifest.json",
-        artifacts="s3://lake/artifacts/toy",
-    )
-
-
-@pytest.fixture
-def run(server: Any, wait: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    server.add(SageMakerService(server.context))
-    sagemaker = server.client("sagemaker")
-    sagemaker.create_model_package_group(ModelPackageGroupName="toy")
-
-    def execute(definition: PipelineDefinition | None = None) -> dict[str, Any]:
-        """Run a definition to its end, or the same one again, and return the steps by name."""
-        if definition is not None:
-            sagemaker.create_pipeline(PipelineName="toy", RoleArn=ROLE, PipelineDefinition=definition.to_body())
-        arn = sagemaker.start_pipeline_execution(PipelineName="toy")["PipelineExecutionArn"]
-        found = wait(
-            lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn),
-            lambda found: found["PipelineExecutionStatus"] in ENDED,
-            120,
-        )
-        assert found["PipelineExecutionStatus"] == "Succeeded", found.get("FailureReason")
-        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
-        return {step["StepName"]: step for step in steps}
-
-    return execute
-
-
 def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
-    server: Any, lake: Surroundings, run: Callable[..., Any], tmp_path: Path
+    server: Any, lake: Surroundings, toy: ToyPipeline, tmp_path: Path
 ) -> None:
-    steps = run(training_definition(Model.model_validate(yaml.safe_load(DECLARATION)), lake))
+    steps = toy(training_definition(Model.model_validate(yaml.safe_load(DECLARATION)), lake))
     assert "Train" not in steps
     sagemaker = server.client("sagemaker")
     name = steps["Tune"]["Metadata"]["TuningJob"]["Arn"].rpartition("/")[2]
@@ -138,7 +74,7 @@ def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
     assert board.tried[0].hyperparameters == tuned["BestTrainingJob"]["TunedHyperParameters"]
     assert len(board.tried) == 4
 
-    again = run()
+    again = toy()
     assert "SourcePipelineExecutionArn" in again["Tune"]["CacheHitResult"]
     version = again["Register"]["Metadata"]["RegisterModel"]["Arn"]
     second = sagemaker.describe_model_package(ModelPackageName=version)
@@ -146,9 +82,9 @@ def test_the_best_of_four_training_jobs_is_evaluated_and_registered(
 
 
 def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
-    server: Any, lake: Surroundings, run: Callable[..., Any], wait: Callable[..., Any]
+    server: Any, lake: Surroundings, toy: ToyPipeline, wait: Callable[..., Any]
 ) -> None:
-    steps = run(training_definition(Model.model_validate(yaml.safe_load(SEARCHED)), lake))
+    steps = toy(training_definition(Model.model_validate(yaml.safe_load(SEARCHED)), lake))
     assert "Train" not in steps
     sagemaker = server.client("sagemaker")
     name = steps["Search"]["Metadata"]["AutoMLJob"]["Arn"].rpartition("/")[2]
