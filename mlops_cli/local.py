@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from mlops_cli.repository import ROOT, platform_name
 
 DEFAULT_PORT = 5055
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+TRACKING = ("MLFLOW_TRACKING_URI", "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT")
 RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 
 app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
@@ -92,14 +94,30 @@ def status(
 
 
 @app.command()
-def env(port: Port = DEFAULT_PORT) -> None:
-    """Print the variables that point AWS tools at it, for `eval`."""
-    if process.status(state_dir(port)) is None:
+def env(
+    port: Port = DEFAULT_PORT,
+    environment: Annotated[str, typer.Option("--environment", "-e", help="Whose MLflow app is meant.")] = "dev",
+) -> None:
+    """Print the variables that point AWS tools, and MLflow once the environment has its app, at it, for `eval`."""
+    found = process.status(state_dir(port))
+    if found is None:
         typer.echo(f"note: no local AWS is running on port {port}", err=True)
-    for name in process.foreign_settings(port):
+    tracking = tracking_variables(found["mlflow_apps"] if found else {}, environment)
+    stale = [name for name in TRACKING if name in os.environ and name not in tracking]
+    for name in [*process.foreign_settings(port), *stale]:
         typer.echo(f"unset {name}")
-    for name, value in process.environment(port).items():
+    for name, value in {**process.environment(port), **tracking}.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def tracking_variables(apps: Mapping[str, Mapping[str, str]], environment: str) -> dict[str, str]:
+    """Return the variables by which MLflow's clients find an environment's app, if it is among these of the status.
+
+    The ARN is what clients are given on AWS too; AWS's plugin derives an address from it unless the second variable
+    names one.
+    """
+    app = apps.get(f"{platform_name()}-{environment}")
+    return dict(zip(TRACKING, (app["arn"], app["url"]), strict=True)) if app else {}
 
 
 def advance(port: int, by: timedelta, report: Callable[[str], None]) -> datetime:

@@ -12,7 +12,7 @@ from local_aws.process import NO_SETTINGS_FILES, no_proxy
 from tests.workers import Worker, Workers
 
 # settings that lead AWS clients, Spark or Java elsewhere than the tests do
-FOREIGN = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+FOREIGN = ("AWS_", "MLFLOW_", "SAGEMAKER_", "SPARK_", "PYSPARK_", "HADOOP_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

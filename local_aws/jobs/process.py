@@ -24,8 +24,10 @@ EndedBy = Literal["exit", "stop", "time limit"]
 # CloudWatch Logs takes events of at most 256 KiB
 LINE_LIMIT_BYTES = 256 * 1024
 
-# what a user set up for other work: AWS, Spark and Hadoop, Java and Python. No container sees any of it
-_FOREIGN_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_", "SPARK_", "PYSPARK_", "HADOOP_", "HIVE_", "YARN_", "PYTHON")
+# what a user set up for other work: AWS, MLflow, Spark and Hadoop, Java and Python. No container sees any of it
+_FOREIGN_PREFIXES = (
+    "AWS_", "SAGEMAKER_", "SM_", "MLFLOW_", "SPARK_", "PYSPARK_", "HADOOP_", "HIVE_", "YARN_", "PYTHON"
+)  # fmt: skip
 _FOREIGN = frozenset({"CLASSPATH", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS"})
 # the packages that stand for an image's may lie there, and where bytecode goes changes nothing
 _KEPT = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"})

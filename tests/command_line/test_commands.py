@@ -16,6 +16,7 @@ import pytest
 from local_aws import process
 from local_aws.server import LocalAwsServer, running
 from mlops_cli.deployment import Deployment, DeploymentError
+from mlops_cli.local import tracking_variables
 from mlops_cli.repository import ROOT
 
 
@@ -90,6 +91,18 @@ def test_environment_variables_point_every_tool_at_the_port() -> None:
     assert "export AWS_ENDPOINT_URL_S3=http://127.0.0.1:1999" in told
     os.environ["HTTPS_PROXY"] = "http://proxy:3128"
     assert "export NO_PROXY=localhost,127.0.0.1" in mlops("local", "env", "--port", "1999").stdout
+
+
+def test_mlflow_is_pointed_at_the_app_of_the_environment_and_at_no_other() -> None:
+    apps = {name: {"arn": f"arn-of-{name}", "url": f"http://127.0.0.1/{name}"} for name in ("mlops-dev", "mlops-prod")}
+    assert tracking_variables(apps, "prod") == {
+        "MLFLOW_TRACKING_URI": "arn-of-mlops-prod",
+        "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": "http://127.0.0.1/mlops-prod",
+    }
+    assert tracking_variables(apps, "staging") == {}
+    assert "MLFLOW" not in mlops("local", "env", "--port", "1999").stdout
+    os.environ["MLFLOW_TRACKING_URI"] = "arn-of-an-app-that-has-gone"
+    assert "unset MLFLOW_TRACKING_URI" in mlops("local", "env", "--port", "1999").stdout
 
 
 def test_settings_that_lead_to_an_account_are_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
