@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .job_resources import JobNetwork, JobResources
+from .native_debugger import NativeDebugger
 from .pipeline_expressions import Get, Join, JsonAt, JsonGet, Value
 from .pipeline_step import InvalidPipelineError, as_text
 from .step_policies import JOB_RETRIES, Caching, RetryPolicy, policies_json
@@ -131,7 +132,8 @@ class ProcessingStep:
 class TrainingStep:
     """A training job on the image's `train` command: a channel called `x` is found under /opt/ml/input/data/x.
 
-    `metrics` maps the names of numbers that the job prints to regular expressions with one group, the number.
+    `metrics` maps the names of numbers that the job prints to regular expressions with one group, the number. With a
+    `debugger` SageMaker's own rules watch it.
     """
 
     type = "Training"
@@ -147,6 +149,7 @@ class TrainingStep:
     network: JobNetwork | None = None
     engine: TrainingEngine = field(default_factory=TrainingEngine)
     metrics: Mapping[str, str] = field(default_factory=dict)
+    debugger: NativeDebugger | None = None
     caching: Caching | None = None
     retries: Sequence[RetryPolicy] = JOB_RETRIES
     depends_on: Sequence[str] = ()
@@ -184,6 +187,8 @@ class TrainingStep:
             body["AlgorithmSpecification"]["MetricDefinitions"] = [
                 {"Name": name, "Regex": regex} for name, regex in self.metrics.items()
             ]
+        if self.debugger:
+            body |= self.debugger.members()
         return self.engine.added_to(body)
 
     def extras(self) -> dict[str, Any]:

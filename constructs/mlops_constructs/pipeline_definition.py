@@ -110,8 +110,10 @@ class PipelineDefinition:
 
 
 def _own_values(step: Step) -> Any:
-    """A step's arguments, without those of the steps inside a condition."""
-    return [condition.to_json() for condition in step.conditions] if isinstance(step, ConditionStep) else step.job()
+    """A step's arguments and what it says beside them, without those of the steps inside a condition."""
+    if isinstance(step, ConditionStep):
+        return [condition.to_json() for condition in step.conditions]
+    return [step.job(), step.extras()]
 
 
 def _check_names(names: Sequence[str], kind: str) -> None:

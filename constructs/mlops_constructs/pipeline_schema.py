@@ -27,6 +27,8 @@ _OPERATIONS = {
     "AutoML": ("CreateAutoMLJob", {"AutoMLJobName": "x"}),
     "Model": ("CreateModel", {"ModelName": "x"}),
     "RegisterModel": ("CreateModelPackage", {}),
+    "QualityCheck": ("CreateProcessingJob", {"ProcessingJobName": "x"}),
+    "ClarifyCheck": ("CreateProcessingJob", {"ProcessingJobName": "x"}),
 }
 
 
