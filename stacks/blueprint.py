@@ -51,6 +51,11 @@ class Blueprint:
         return StudioNetwork(vpc_id=network.vpc_id, subnet_ids=network.subnet_ids)
 
     @property
+    def shared_with(self) -> tuple[str, ...]:
+        """Other accounts that use the versions of models."""
+        return tuple(self.settings.environment.registry.shared_with)
+
+    @property
     def tags(self) -> dict[str, str]:
         """The tags of every stack and resource; a stack's own, which it is found by, have to be handed to it."""
         platform = self.settings.platform

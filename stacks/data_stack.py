@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import CfnOutput, Duration, Stack
 from constructs import Construct
 
@@ -16,6 +18,9 @@ from .dataset_pipeline import DatasetPipeline
 from .dataset_settings import Dataset
 from .foundation_stack import FoundationStack
 from .model_settings import Model
+
+CHECKPOINTS_KEPT = Duration.days(30)
+"""How long checkpoints outlive the job that wrote them, for the next one that trains on the same rows."""
 
 
 class DataStack(Stack):
@@ -33,6 +38,8 @@ class DataStack(Stack):
         self._blueprint = blueprint
         settings = blueprint.settings
         self.lake = self._define_lake(foundation)
+        if blueprint.shared_with and settings.models:
+            self.lake.share(blueprint.shared_with, "artifacts", *_shared_keys(settings.models))
         self.catalog = DataCatalog(
             self,
             "Catalog",
@@ -67,7 +74,11 @@ class DataStack(Stack):
             removal=self._blueprint.removal,
             capture_retention=Duration.days(environment.capture_retention_days),
             quarantine_retention=Duration.days(environment.quarantine_retention_days),
-            passing={"queries/": Duration.days(30), "spark-logs/": Duration.days(30)},
+            passing={
+                "queries/": Duration.days(30),
+                "spark-logs/": Duration.days(30),
+                **{f"{model.name}/checkpoints/": CHECKPOINTS_KEPT for model in self._blueprint.settings.models},
+            },
         )
 
     def _define_dataset(self, dataset: Dataset, security: JobSecurity, foundation: FoundationStack) -> DatasetPipeline:
@@ -139,3 +150,8 @@ class DataStack(Stack):
             CfnOutput(self, f"{zone}BucketName", value=bucket.bucket_name)
         CfnOutput(self, "DatabaseName", value=self.catalog.database_name)
         CfnOutput(self, "QueryWorkGroupName", value=self.queries.work_group_name)
+
+
+def _shared_keys(models: Sequence[Model]) -> list[str]:
+    """Objects that a version names: its artifact, and the reports beside its evaluation, but no rows."""
+    return [f"{model.name}/*/{what}" for model in models for what in ("model.tar.gz", "evaluation/*")]

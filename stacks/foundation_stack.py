@@ -41,6 +41,8 @@ class FoundationStack(Stack):
             key=self.key,
             removal=self._removal,
         )
+        if blueprint.shared_with:
+            self._share(blueprint.shared_with)
         self.alarms = self._define_alarms(settings.environment.alarm_email)
         self.alarm_publisher = self._define_alarm_publisher()
         self.alarm_target = targets.SnsTopic(self.alarms, role=self.alarm_publisher)
@@ -93,6 +95,19 @@ class FoundationStack(Stack):
             )
         )
         return key
+
+    def _share(self, accounts: tuple[str, ...]) -> None:
+        """Let other accounts pull the image, and decrypt what buckets let them read."""
+        self.image.share(accounts)
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="ObjectsForOtherAccounts",
+                actions=["kms:Decrypt"],
+                principals=[iam.AccountPrincipal(account) for account in accounts],
+                resources=["*"],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            )
+        )
 
     def _define_access_logs(self, retention_days: int) -> s3.Bucket:
         bucket = s3.Bucket(

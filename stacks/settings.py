@@ -127,6 +127,7 @@ class Environment(Section):
 class EnvironmentSettings(Section):
     """Everything that one environment's stacks are built from."""
 
+        check_sharing(self.account, self.registry)
     name: str
     platform: Platform
     environment: Environment

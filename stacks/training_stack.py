@@ -41,7 +41,12 @@ class TrainingStack(Stack):
         name, network = blueprint.name_of(model), blueprint.network
         code = PackageAsset(self, "Code", library=blueprint.repository.models, package=model.name)
         self.registry = ModelRegistry(
-            self, "Registry", group_name=name, description=model.description, removal=blueprint.removal
+            self,
+            "Registry",
+            group_name=name,
+            description=model.description,
+            removal=blueprint.removal,
+            shared_with=blueprint.shared_with,
         )
         self.training = TrainingPipeline(
             self, "Training", pipeline_name=name, image=foundation.image, key=foundation.key, network=network

@@ -16,6 +16,7 @@ from .grants import grant_decrypt, grant_encrypt_decrypt, grant_read_objects, gr
 Zone: TypeAlias = Literal["raw", "curated", "quarantine", "capture", "artifacts"]
 
 _SUPERSEDED_DAYS = 7
+_PASSED_DAYS = 1
 
 
 class DataLake(Construct):
@@ -38,7 +39,8 @@ class DataLake(Construct):
     quarantine_retention
         How long bad rows are kept: 90 days when left out.
     passing
-        Prefixes of the artifacts that are kept for a time only, as the results of queries; none when left out.
+        Prefixes of the artifacts that are kept for a time only, as the results of queries, and older versions of them
+        for a day; none when left out.
     """
 
     def __init__(
@@ -82,6 +84,22 @@ class DataLake(Construct):
         """Let a role list the zone, and read, write and delete under some prefixes, everything when left out."""
         grant_read_write_objects(self.zone(zone), role, *prefixes)
         grant_encrypt_decrypt(self._key, role)
+
+    def share(self, accounts: Sequence[str], zone: Zone, *keys: str) -> None:
+        """Let other accounts read the objects of a zone whose keys match patterns, and list none.
+
+        A pattern may have stars, as ``late/*/model.tar.gz``. The key's policy has to let the accounts decrypt too; it
+        is not touched here, since the key may be another stack's.
+        """
+        bucket = self.zone(zone)
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="ReadFromOtherAccounts",
+                principals=[iam.AccountPrincipal(account) for account in accounts],
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(key) for key in keys],
+            )
+        )
 
     def _define_bucket(
         self, construct_id: str, *, versioned: bool = False, rules: Sequence[s3.LifecycleRule] = ()
@@ -130,6 +148,11 @@ def _superseded() -> s3.LifecycleRule:
 
 def _passing(prefixes: Mapping[str, Duration]) -> list[s3.LifecycleRule]:
     return [
-        s3.LifecycleRule(id=f"Expire-{prefix.rstrip('/')}", prefix=prefix, expiration=after)
+        s3.LifecycleRule(
+            id=f"Expire-{prefix.rstrip('/')}",
+            prefix=prefix,
+            expiration=after,
+            noncurrent_version_expiration=Duration.days(_PASSED_DAYS),
+        )
         for prefix, after in prefixes.items()
     ]

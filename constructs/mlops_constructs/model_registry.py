@@ -1,7 +1,8 @@
-"""Where training hands models over: a package group and the event of an approval."""
+"""Where training hands models over: a package group, who may use it, and the event of an approval."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from aws_cdk import RemovalPolicy, Stack
@@ -24,6 +25,11 @@ class ModelRegistry(Construct):
         What the model answers.
     removal
         What happens to the group and its versions when the stack goes. They are kept when left out.
+    shared_with
+        Other accounts, by their twelve digits, that may look versions up and make models of them; none when left out.
+        Approving, registering and deleting stays here. A version names an image and an artifact, which have policies of
+        their own: see `RuntimeImage.share` and `DataLake.share`. Source: "Deploy a Model Version from a Different
+        Account" in the developer guide, less UpdateModelPackage.
     """
 
     def __init__(
@@ -34,11 +40,16 @@ class ModelRegistry(Construct):
         group_name: str,
         description: str,
         removal: RemovalPolicy = RemovalPolicy.RETAIN,
+        shared_with: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.group_name = group_name
         self.group = sagemaker.CfnModelPackageGroup(
-            self, "Group", model_package_group_name=group_name, model_package_group_description=description
+            self,
+            "Group",
+            model_package_group_name=group_name,
+            model_package_group_description=description,
+            model_package_group_policy=self._sharing(shared_with) if shared_with else None,
         )
         self.group.apply_removal_policy(removal)
 
@@ -73,15 +84,44 @@ class ModelRegistry(Construct):
         """Let a role look versions up."""
         self._grant(role, ["sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"])
 
-    def _grant(self, role: iam.IRole, actions: list[str]) -> None:
-        # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
+    def _sharing(self, accounts: Sequence[str]) -> iam.PolicyDocument:
+        principals = [iam.AccountPrincipal(account) for account in accounts]
+        # the group's own ARN attribute would be a circle: the policy is a property of the group
+        groups = self._arns("model-package-group")
+        return iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    sid="FindTheGroup",
+                    principals=principals,
+                    actions=["sagemaker:DescribeModelPackageGroup", "sagemaker:ListModelPackages"],
+                    resources=groups,
+                ),
+                iam.PolicyStatement(
+                    sid="UseItsVersions",
+                    principals=principals,
+                    actions=["sagemaker:CreateModel", "sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
+                    resources=self._arns("model-package", "/*"),
+                ),
+            ]
+        )
+
+    def _arns(self, resource: str, rest: str = "") -> list[str]:
+        """ARNs of the group or of its versions.
+
+        SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
+        """
+        stack = Stack.of(self)
         names = sorted({self.group_name, self.group_name.lower()})
-        versions = [
-            Stack.of(self).format_arn(service="sagemaker", resource="model-package", resource_name=f"{name}/*")
-            for name in names
+        return [
+            stack.format_arn(service="sagemaker", resource=resource, resource_name=f"{name}{rest}") for name in names
         ]
+
+    def _grant(self, role: iam.IRole, actions: list[str]) -> None:
         iam.Grant.add_to_principal(
-            grantee=role, actions=actions, resource_arns=[self.group.attr_model_package_group_arn, *versions]
+            grantee=role,
+            actions=actions,
+            resource_arns=[self.group.attr_model_package_group_arn, *self._arns("model-package", "/*")],
         )
         reason = "Versions are numbered as they come; the role is held to one group"
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:model-package/{name}/*]": reason for name in names})
+        names = {self.group_name, self.group_name.lower()}
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:model-package/{name}/*]": reason for name in sorted(names)})

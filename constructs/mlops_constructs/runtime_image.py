@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy
@@ -60,6 +61,16 @@ class RuntimeImage(Construct):
     def grant_pull(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let a role pull the image."""
         return self.repository.grant_pull(grantee)
+
+    def share(self, accounts: Sequence[str]) -> None:
+        """Let other accounts pull images; their own policies decide which of their roles do. ECR decrypts by itself."""
+        self.repository.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="PullFromOtherAccounts",
+                principals=[iam.AccountPrincipal(account) for account in accounts],
+                actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            )
+        )
 
 
 def content_hash(source: Path) -> str:

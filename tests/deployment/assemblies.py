@@ -110,6 +110,7 @@ def everything_set() -> EnvironmentSettings:
             },
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
+            "registry": {"shared_with": ["111122223333"]},
             "studio": {"mlflow": True, "domain": {"idle_minutes": 120}, "teams": TEAMS},
         }
     )

@@ -53,6 +53,7 @@ CHANGES: Mapping[str, Any] = {
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",
+    "environment.registry.shared_with": ["111122223333"],
     "model.description": "Something else",
     "model.data.label": "block_minutes",
     "model.data.rules": ["RowCount > 1"],

@@ -123,6 +123,7 @@ def test_folders_of_passing_artifacts_expire_by_themselves(
     DataLake(stack, "Lake", key=key, access_logs=access_logs, passing={"queries/": Duration.days(30)})
     (expiring,) = [rule for rule in rules_of(resources, "Artifacts") if "ExpirationInDays" in rule]
     assert (expiring["Prefix"], expiring["ExpirationInDays"]) == ("queries/", 30)
+    assert expiring["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
 def test_stale_uploads_end_in_every_zone(lake: DataLake, resources: Find) -> None:

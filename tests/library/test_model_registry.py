@@ -79,3 +79,19 @@ def test_capitals_in_a_group_s_name_are_covered_as_sagemaker_writes_them_in_arns
     (statement,) = statements()
     assert version_arn("DevLate") in statement["Resource"]
     assert version_arn("devlate") in statement["Resource"]
+
+
+def test_a_group_is_shared_with_the_accounts_that_are_named_and_no_others(stack: Stack, resources: Find) -> None:
+    ModelRegistry(stack, "Registry", group_name="DevLate", description="", shared_with=["111122223333"])
+    registry_of_nobody_else = ModelRegistry(stack, "Own", group_name="own", description="")
+    groups = resources("AWS::SageMaker::ModelPackageGroup")
+    own = groups.pop(stack.get_logical_id(registry_of_nobody_else.group))
+    assert "ModelPackageGroupPolicy" not in own["Properties"]
+    (shared,) = groups.values()
+    finding, using = shared["Properties"]["ModelPackageGroupPolicy"]["Statement"]
+    for statement in (finding, using):
+        account = {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::111122223333:root"]]}
+        assert statement["Principal"] == {"AWS": account}
+        assert not any("*" in action for action in statement["Action"])
+    assert version_arn("DevLate") in using["Resource"]
+    assert version_arn("devlate") in using["Resource"]

@@ -52,6 +52,9 @@ class Endpoint(ApiResource):
             request.pause(POLL_SECONDS)
 
 
+# its policy's operations take no ARN
+_GROUP_NAME = {"ModelPackageGroupName": "properties.ModelPackageGroupName"}
+
 MODEL_PACKAGE_GROUP = ApiResource(
     type="AWS::SageMaker::ModelPackageGroup",
     service="sagemaker",
@@ -63,8 +66,8 @@ MODEL_PACKAGE_GROUP = ApiResource(
     settings=(
         Setting(
             "ModelPackageGroupPolicy",
-            Operation("PutModelPackageGroupPolicy", {"ModelPackageGroupName": "id", "ResourcePolicy": "value"}),
-            remove=Operation("DeleteModelPackageGroupPolicy", {"ModelPackageGroupName": "id"}),
+            Operation("PutModelPackageGroupPolicy", {**_GROUP_NAME, "ResourcePolicy": "value"}),
+            remove=Operation("DeleteModelPackageGroupPolicy", _GROUP_NAME),
         ),
     ),
     tagging=_tagging("id"),

@@ -343,6 +343,19 @@ def test_group_with_versions_cannot_be_deleted(stack: Deployer) -> None:
     assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
 
 
+def test_group_is_shared_with_other_accounts_as_long_as_its_policy_says_so(stack: Deployer) -> None:
+    sagemaker, name = stack.client("sagemaker"), {"ModelPackageGroupName": "shared"}
+    sharing = policy("sagemaker:DescribeModelPackage")
+    sharing["Statement"][0]["Principal"] = {"AWS": "arn:aws:iam::111122223333:root"}
+    deployed(stack, "SageMaker::ModelPackageGroup", {**name, "ModelPackageGroupPolicy": sharing})
+    assert json.loads(sagemaker.get_model_package_group_policy(**name)["ResourcePolicy"]) == sharing
+    package = sagemaker.create_model_package(**name)["ModelPackageArn"]
+    deployed(stack, "SageMaker::ModelPackageGroup", name)
+    with pytest.raises(ClientError, match="Cannot find resource policy"):
+        sagemaker.get_model_package_group_policy(**name)
+    assert sagemaker.describe_model_package(ModelPackageName=package)["ModelPackageVersion"] == 1
+
+
 def test_model_is_replaced_and_its_reference_is_its_arn(stack: Deployer) -> None:
     def model(data: str) -> dict[str, Any]:
         container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/any:1", "ModelDataUrl": data}
