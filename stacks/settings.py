@@ -124,13 +124,13 @@ class Environment(Section):
             raise PydanticCustomError(
                 "pair", "needs {other} beside it; set both, or neither", {"other": other, "at": (given,)}
             )
+        check_sharing(self.account, self.registry)
         return self
 
 
 class EnvironmentSettings(Section):
     """Everything that one environment's stacks are built from."""
 
-        check_sharing(self.account, self.registry)
     name: str
     platform: Platform
     environment: Environment
