@@ -65,7 +65,7 @@ synth: install ## synthesize every environment into cdk.out
 bench: install ## side-by-side measurements
 	@for each in benchmarks/*.py; do $(BIN)/python $$each; done
 
-test-sdk: install ## the SageMaker SDK's own pipeline classes against the local AWS (installs 760 MB, once)
+test-sdk: install ## the SageMaker SDK's own classes, and the first notebook, against the local AWS (installs 810 MB, once)
 	@test -x $(SDK)/bin/python || $(PYTHON) -m venv $(SDK)
 	@$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sdk.txt
 	@PLATFORM_PYTHON=$(CURDIR)/$(BIN)/python $(SDK)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -q tests/sdk $(ARGS)
