@@ -11,6 +11,7 @@ from .code_checks import check_dataset, check_model
 from .dataset_settings import Dataset
 from .model_settings import Model
 from .name_checks import check_names
+from .native_checks import check_images
 from .nearest import nearest
 from .settings import Environment, EnvironmentSettings, Platform, Repository, Settings
 from .studio_checks import check_studio
@@ -132,6 +133,7 @@ def _environment(name: str, platform: Platform, source: YamlSource, declared: _D
     overridden = declared.overridden_by(source)
     datasets, models = overridden.validate(platform)
     problems += check_studio(environment, source, models, overridden.models)
+    problems += check_images(environment, source, models, overridden.models)
     if environment is None:
         return None
     return EnvironmentSettings(

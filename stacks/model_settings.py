@@ -12,6 +12,7 @@ from .automl_settings import AutoML, check_automl
 from .diagnostic_settings import Diagnostics
 from .engine_settings import Engine
 from .fairness_settings import Fairness, check_facets
+from .native_settings import Debugger, NativeCheck, check_native
 from .nearest import nearest
 from .setting_types import (
     ColumnName,
@@ -89,6 +90,9 @@ class Training(Engine):
     """What starts it by itself."""
     diagnostics: Diagnostics = Diagnostics()
     """Rules that watch it, and what they do."""
+    debugger: Debugger = "off"
+    """native: SageMaker Debugger's rules watch it beside those, with their thresholds. For accounts that have Debugger,
+    which is closed to new customers, and images with its library smdebug."""
     algorithm: Literal["xgboost", "automl"] = "xgboost"
     """xgboost: the model's train.py. automl: whatever SageMaker Autopilot finds; train.py isn't used."""
     automl: AutoML | None = None
@@ -146,12 +150,16 @@ class Model(Section):
     """The quality below which a model is not registered."""
     fairness: Fairness = Fairness()
     """Groups of rows that the model must not treat too differently."""
+    native_checks: list[NativeCheck] = Field(default_factory=list)
+    """Steps of SageMaker's own beside our judgement, for accounts that have Clarify and Model Monitor, which are closed
+    to new customers: data_quality, data_bias, model_bias and explainability."""
     serving: Serving | None = None
     """The endpoint; left out: none."""
 
     @model_validator(mode="after")
     def _facets_fit_the_model(self) -> Model:
         check_facets(self.fairness, self.problem, self.data.features)
+        check_native(self)
         return self
 
     @model_validator(mode="after")
@@ -159,7 +167,7 @@ class Model(Section):
         metrics, gate = METRICS[self.problem], self.gate
         if self.training.tuning is not None:
             self.training.tuning.check_use(metrics, self.training.instance_count)
-        check_automl(self.problem, self.training, self.fairness.facets)
+        check_automl(self.problem, self.training)
         if gate.metric not in metrics:
             raise PydanticCustomError(
                 "gate_metric",

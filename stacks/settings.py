@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from .dataset_settings import Dataset
 from .model_settings import Model
+from .native_settings import Native
 from .registry_settings import Registry, check_sharing
 from .setting_types import (
     Account,
@@ -110,6 +111,8 @@ class Environment(Section):
     """Where people experiment; left out: nowhere, and trainings are not tracked."""
     registry: Registry = Field(default_factory=Registry)
     """The model registries; left out: only this account uses them."""
+    native: Native | None = None
+    """Images of SageMaker's own Debugger, Clarify and Model Monitor, for accounts that have them; left out: none."""
     alarm_email: Email | None = None
     """Who is told when an ETL job or a training pipeline fails; left out: nobody, the topic can be subscribed later."""
     models: dict[ModelName, dict[str, Any]] = Field(default_factory=dict)

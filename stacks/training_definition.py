@@ -9,10 +9,12 @@ from mlops_constructs.pipeline_definition import Parameter, PipelineDefinition
 from mlops_constructs.pipeline_expressions import EXECUTION_ID, Join, Value
 from mlops_constructs.pipeline_steps import (
     Caching,
+    CheckJob,
     ConditionStep,
     JobNetwork,
     JobResources,
     Manifest,
+    ModelStep,
     ProcessingStep,
     PropertyFile,
     Step,
@@ -26,10 +28,12 @@ from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
 from .gate_steps import Registration, bound_parameter, card_file, evaluate_arguments, gate_step, report_file
 from .lineage import COMMIT_VARIABLE, DATA_VARIABLE, UNKNOWN_COMMIT, commit_parameter, metadata_of
 from .model_settings import Model
+from .native_steps import CHECKS, NativeServices, check_steps, debugger_of
 
 FIRST_DAY = Parameter(name="FirstDay", type="String", default="earliest")
 LAST_DAY = Parameter(name="LastDay", type="String", default="latest")
 CHECKPOINTS = "checkpoints"
+DEBUGGER = "debugger"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Surroundings:
     """Where a pipeline runs and what it reads and writes.
 
     `code` and `manifest` are the S3 URIs of files; `artifacts` is continued and has no slash at its end. `metrics` are
-    the variables by which trainings know where their metrics lie.
+    the variables by which trainings know where their metrics lie, `native` what SageMaker's own services need.
     """
 
     image_uri: str
@@ -50,6 +54,7 @@ class Surroundings:
     network: JobNetwork | None = None
     tracking_uri: str | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    native: NativeServices = field(default_factory=NativeServices)
     commit: str = UNKNOWN_COMMIT
 
 
@@ -71,8 +76,10 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
         steps = build.searched(prepare, bound)
     else:
         train = candidate_of(model, build.train(prepare))
+        checks = build.checks(prepare, train)
         evaluate = build.evaluate(prepare, train, bound)
-        steps = [train, evaluate, build.gate(prepare, train, evaluate)]
+        gate = replace(build.gate(prepare, train, evaluate), depends_on=[step.name for step in checks])
+        steps = [train, *checks, evaluate, gate]
     return PipelineDefinition(
         parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound, commit], steps=[prepare, *steps]
     )
@@ -108,11 +115,17 @@ class _Steps:
                 *(["--files", str(files)] if files > 1 else []),
                 *(each for name in self._model.data.allow_leakage for each in ("--allow-leakage", name)),
             ],
-            inputs={"code": self._at.code, "features": Manifest.newest(data.value)},
-            outputs={name: self._artifact(name) for name in ("train", "validation", "test")} | self._checkpoints(),
+            inputs={"code": self._at.code, "features": Manifest.newest(data.value), **self._analyses()},
+            outputs={name: self._artifact(name) for name in self._prepared()} | self._checkpoints(),
             isolated=self._model.training.network_isolation,
             caching=self._caching,
         )
+
+    def _analyses(self) -> dict[str, Value]:
+        return {CHECKS: self._at.native.analyses_uri} if self._at.native.analyses_uri else {}
+
+    def _prepared(self) -> list[str]:
+        return ["train", "validation", "test", *self._analyses()]
 
     def _checkpoints(self) -> dict[str, Value]:
         """A folder for checkpoints, as an empty output of Prepare.
@@ -144,12 +157,39 @@ class _Steps:
             environment={**self._environment, **self._at.metrics, **rounds, **self._tracked(prepare)},
             kms_key_arn=self._at.kms_key_arn,
             network=self._at.network,
+            # in all executions the same, as it is part of the cache's key; jobs have folders of their own in it
+            debugger=debugger_of(self._model, self._at.native.images, f"{self._at.artifacts}/{DEBUGGER}"),
             engine=training_engine_of(training, prepare.output(CHECKPOINTS) if kept else None),
             caching=self._caching,
         )
 
     def _tracked(self, prepare: ProcessingStep) -> dict[str, Value]:
         return {**self._tracking, DATA_VARIABLE: prepare.input("features")} if self._tracking else {}
+
+    def checks(self, prepare: ProcessingStep, train: Candidate) -> list[Step]:
+        """SageMaker's own checks, without which the model isn't registered; none for most models."""
+        return check_steps(
+            self._model,
+            self._at.native,
+            prepare,
+            train.model_artifact,
+            work=lambda image: CheckJob(
+                image_uri=image,
+                role_arn=self._at.role_arn,
+                resources=self._resources,
+                kms_key_arn=self._at.kms_key_arn,
+                network=self._at.network,
+            ),
+            candidate=lambda name, artifact: ModelStep(
+                name=name,
+                role_arn=self._at.role_arn,
+                image_uri=self._at.image_uri,
+                model_artifact=artifact,
+                environment=self._environment,
+                network=self._at.network,
+            ),
+            artifact=self._artifact,
+        )
 
     def evaluate(self, prepare: ProcessingStep, train: Candidate, bound: Parameter) -> ProcessingStep:
         return self._processing(

@@ -18,6 +18,7 @@ from mlops_constructs.training_pipeline import TrainingPipeline
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
 from .model_settings import Model
+from .native_services import define_native
 from .training_definition import Surroundings, training_definition
 from .training_triggers import define_triggers
 
@@ -67,6 +68,13 @@ class TrainingStack(Stack):
         if experiments:
             experiments.grant_track(self.training.job_role)
 
+        native = define_native(
+            self,
+            model=model,
+            name=name,
+            native=blueprint.settings.environment.native,
+            job_role=self.training.job_role,
+        )
         diagnostics = self._define_diagnostics(blueprint, model, foundation)
         surroundings = Surroundings(
             image_uri=foundation.image.uri,
@@ -78,8 +86,9 @@ class TrainingStack(Stack):
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
             tracking_uri=experiments.tracking_uri if experiments else None,
-            commit=blueprint.commit,
             metrics=diagnostics.variables() if diagnostics else {},
+            native=native,
+            commit=blueprint.commit,
         )
         pipeline = self.training.define(training_definition(model, surroundings), description=model.description)
         pipeline.node.add_dependency(self.registry.group)

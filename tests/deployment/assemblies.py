@@ -12,6 +12,7 @@ from typing import Any
 
 from stacks.configuration import load
 from stacks.dataset_settings import Dataset
+from stacks.model_settings import Model
 from stacks.settings import Environment, EnvironmentSettings, Repository, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +92,21 @@ TEAMS: Mapping[str, Any] = {
 }
 
 
+NATIVE: Mapping[str, str] = {
+    "debugger_image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest",
+    "clarify_image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0",
+    "monitor_image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-analyzer:latest",
+}
+NATIVE_CHECKS = ["data_quality", "data_bias", "model_bias", "explainability"]
+
+
+def with_native_services(model: Model) -> Model:
+    """A model that asks for everything that SageMaker itself has for it."""
+    data = model.model_dump()
+    changes = {"native_checks": NATIVE_CHECKS, "training": {**data["training"], "debugger": "native"}}
+    return Model.model_validate({**data, **changes})
+
+
 def everything_set() -> EnvironmentSettings:
     """An environment that leaves no setting at its default, as a company's own would look."""
     dev = load(REPOSITORY).environments[0]
@@ -110,13 +126,16 @@ def everything_set() -> EnvironmentSettings:
             },
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
+            "native": NATIVE,
             "registry": {"shared_with": ["111122223333"]},
             "studio": {"mlflow": True, "domain": {"idle_minutes": 120}, "teams": TEAMS},
         }
     )
     platform = dev.platform.model_copy(update={"tags": {"team": "delays"}})
     datasets = tuple(Dataset.model_validate(each.model_dump() | DATASET_OPTIONS) for each in dev.datasets)
-    changes = {"name": "full", "environment": environment, "platform": platform, "datasets": datasets}
+    # the others are as they are in dev: a block time has no groups to compare
+    models = tuple(with_native_services(each) if each.fairness.facets else each for each in dev.models)
+    changes = {"name": "full", "environment": environment, "platform": platform, "datasets": datasets, "models": models}
     return dev.model_copy(update=changes)
 
 

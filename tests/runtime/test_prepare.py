@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -250,3 +251,28 @@ def test_a_failed_job_leaves_its_reason_where_sagemaker_looks(container: Contain
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1] == container.failure()
     assert container.left_over() == []
+
+
+def test_analyses_are_written_with_the_numbers_of_the_model_s_encoders(job: Container) -> None:
+    facets = [
+        {"name_or_index": "carrier", "value_or_threshold": ["AA", 400]},
+        {"name_or_index": "distance", "value_or_threshold": [1000.0]},
+    ]
+    analyses = {"DataBias": {"label": "late", "facet": facets}, "Explainability": {"label": "late"}}
+    given = job.base / "processing/input/checks"
+    given.mkdir(parents=True)
+    (given / "0123.json").write_text(json.dumps(analyses))
+    prepare(job)
+    written = job.base / "processing/output/checks"
+    bias = json.loads((written / "DataBias/analysis_config.json").read_text())
+    assert [facet["value_or_threshold"] for facet in bias["facet"]] == [[int("AA", 36), 400], [1000]]
+    assert json.loads((written / "Explainability/analysis_config.json").read_text()) == {"label": "late"}
+
+
+def test_text_that_no_encoder_reads_ends_the_job(job: Container) -> None:
+    given = job.base / "processing/input/checks"
+    given.mkdir(parents=True)
+    facet = {"name_or_index": "hour", "value_or_threshold": ["noon"]}
+    (given / "0123.json").write_text(json.dumps({"DataBias": {"facet": [facet]}}))
+    with pytest.raises(JobError, match=r"no encoder of the model's features\.py turns text into hour"):
+        prepare(job)

@@ -74,12 +74,13 @@ class Facet:
         """Which rows are in the group; a missing value is in none. Raises JobError for text that has no number."""
         if column.dtype.is_float():
             column = column.fill_nan(None)  # which is larger than any number otherwise
-        if self.above is not None:
-            chosen = column > self.above
-        else:
-            chosen = column.is_in([self._number(value, encoders) for value in self.values])
+        chosen = column > self.above if self.above is not None else column.is_in(self.numbers(encoders))
         found: Labels = chosen.fill_null(False).to_numpy()
         return found
+
+    def numbers(self, encoders: Mapping[str, Encoder]) -> list[float]:
+        """The values as prepared rows have them. Raises JobError for text that has no number."""
+        return [self._number(value, encoders) for value in self.values]
 
     def _number(self, value: str | float, encoders: Mapping[str, Encoder]) -> float:
         if not isinstance(value, str):

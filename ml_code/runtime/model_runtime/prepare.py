@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from model_runtime.analyses import write_analyses
 from model_runtime.daily_files import daily_files, scan_days
 from model_runtime.datasets import DAY, day_range, unusable_labels
 from model_runtime.errors import JobError
@@ -116,11 +117,12 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     """Write `processing/output/{train,validation,test}/*.parquet` from `processing/input/features`.
 
     The parts have the model's features, its label and `day`. Raises JobError, naming the days, when a part would be
-    empty. One part is in memory at a time.
+    empty. One part is in memory at a time. `analyses` says what else is written.
     """
     split = parse_arguments(argv)
     problem = asked_problem()
     code = load_model_code(paths.processing_input("code"))
+    write_analyses(paths, code)
     columns = [*code.features, code.label]
     files = daily_files(paths.processing_input("features"))
     everything = scan_days(files, columns, split.first_day, split.last_day)
