@@ -29,10 +29,10 @@ RUNTIME = Image(sys.executable, ("python3", "-m", "model_runtime"))
 app = typer.Typer(help="Run AWS on this machine: no account, no Docker.", no_args_is_help=True)
 
 
-def wide_console() -> Console:
+def wide_console(*, stderr: bool = False) -> Console:
     """Return a console that doesn't break lines at 80 characters where nobody watches, in the log of a CI run say."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=120)
+    found = Console(highlight=False, stderr=stderr)
+    return found if found.is_terminal else Console(highlight=False, width=120, stderr=stderr)
 
 
 console = wide_console()

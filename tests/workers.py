@@ -11,6 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 STORY = "tests/end_to_end/"
+LONGEST = (STORY, "tests/season/")
 
 
 class LoadFilesAndStory(LoadScopeScheduling):
@@ -32,4 +33,4 @@ class Worker:
     """The plugin of the processes that run them."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: not item.nodeid.startswith(STORY))
+        items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))

@@ -40,7 +40,12 @@ def season(
     """
     check_programs()
     story = SeasonStory(
-        port, first_day=first.date(), last_day=last.date(), history_from=history.date(), step_days=every
+        port,
+        console=local.wide_console(stderr=as_json),
+        first_day=first.date(),
+        last_day=last.date(),
+        history_from=history.date(),
+        step_days=every,
     )
     try:
         story.run()

@@ -100,6 +100,7 @@ class SeasonStory(Story):
             poll=PUBLISHED_POLL_SECONDS,
             seconds=PUBLISHED_SECONDS,
         )
+        report(f"{len(days)} days published")
         s3 = self._deployment.client("s3")
         parts = ((day, scoring.read_parquet(s3, f"{records[day].location}/")) for day in days)
         return pl.concat([rows.with_columns(pl.lit(day).alias("day")) for day, rows in parts])
