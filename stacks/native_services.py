@@ -11,7 +11,7 @@ from mlops_constructs.native_grants import grant_ask_models, grant_pull_image
 
 from .model_settings import Model
 from .native_settings import CLOSED, Native, images_needed
-from .native_steps import NativeServices, analyses_of
+from .native_steps import NativeServices, analyses_of, asked_of_prepare
 
 
 def define_native(
@@ -24,7 +24,7 @@ def define_native(
         grant_pull_image(job_role, getattr(images, image))
     analyses = analyses_of(model, prefix)
     if analyses:
-        asset = JsonAsset(stack, "Checks", content={step: each.to_json() for step, each in analyses.items()})
+        asset = JsonAsset(stack, "Checks", content=asked_of_prepare(model, prefix))
         grant_read_assets([asset], job_role)
         uri = asset.s3_object_url
     if any(each.predictor for each in analyses.values()):

@@ -27,8 +27,6 @@ from .native_settings import RULES, Native, native_rules
 
 CHECKS = "checks"
 """The input and the output of Prepare with what Clarify is to do."""
-DAY = "day"
-"""The column of prepared rows that is neither a feature nor the label."""
 PREPARED = "application/x-parquet"
 _THRESHOLD = 0.5
 
@@ -49,7 +47,7 @@ def analyses_of(model: Model, endpoint_prefix: str) -> Mapping[str, ClarifyAnaly
     """
     machine = model.serving.instance_type if model.serving else model.training.instance_type
     predictor = Predictor(instance_type=machine, endpoint_prefix=endpoint_prefix, probability_threshold=_THRESHOLD)
-    shared: dict[str, Any] = {"label": model.data.label, "dataset_type": PREPARED, "excluded": [DAY]}
+    shared: dict[str, Any] = {"label": model.data.label, "dataset_type": PREPARED}
     facets = [_facet(each) for each in model.fairness.facets]
     known: dict[str, tuple[str, dict[str, Any]]] = {
         "data_bias": ("DataBias", {"check_type": "DATA_BIAS", "facets": facets}),
@@ -58,6 +56,15 @@ def analyses_of(model: Model, endpoint_prefix: str) -> Mapping[str, ClarifyAnaly
     }
     chosen = [known[check] for check in model.native_checks if check in known]
     return {name: ClarifyAnalysis(**shared, **options) for name, options in chosen}
+
+
+def asked_of_prepare(model: Model, endpoint_prefix: str) -> Mapping[str, Any]:
+    """What Prepare makes ready for Clarify: configurations by step, and the columns that hold categories."""
+    analyses = {name: each.to_json() for name, each in analyses_of(model, endpoint_prefix).items()}
+    categories = {each.feature for each in model.fairness.facets if each.values}
+    if model.problem == "binary_classification":
+        categories.add(model.data.label)
+    return {"analyses": analyses, "categories": sorted(categories)}
 
 
 def check_steps(
@@ -96,7 +103,7 @@ def check_steps(
                 work=work(services.images.clarify_image or ""),
                 analysis=analysis,
                 analysis_uri=Join("/", [prepare.output(CHECKS), name, "analysis_config.json"]),
-                dataset=prepare.folder("test" if analysis.predictor else "train"),
+                dataset=Join("/", [prepare.output(CHECKS), "test" if analysis.predictor else "train", ""]),
                 output_path=artifact(f"checks/{name}"),
                 model_name=asked.model_name if asked and analysis.predictor else None,
             )

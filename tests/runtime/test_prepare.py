@@ -261,18 +261,24 @@ def test_analyses_are_written_with_the_numbers_of_the_model_s_encoders(job: Cont
     analyses = {"DataBias": {"label": "late", "facet": facets}, "Explainability": {"label": "late"}}
     given = job.base / "processing/input/checks"
     given.mkdir(parents=True)
-    (given / "0123.json").write_text(json.dumps(analyses))
-    prepare(job)
+    (given / "0123.json").write_text(json.dumps({"analyses": analyses, "categories": ["carrier", "late"]}))
+    parts = prepare(job)
     written = job.base / "processing/output/checks"
     bias = json.loads((written / "DataBias/analysis_config.json").read_text())
     assert [facet["value_or_threshold"] for facet in bias["facet"]] == [[int("AA", 36), 400], [1000]]
     assert json.loads((written / "Explainability/analysis_config.json").read_text()) == {"label": "late"}
+    for part, frame in parts.items():
+        if part != "validation":
+            found = pl.read_parquet(written / part / "part.parquet")
+            assert found.columns == ["hour", "distance", "carrier", "late"]
+            assert [kind.is_integer() for kind in found.dtypes] == [False, False, True, True]
+            assert found["carrier"].to_list() == frame["carrier"].cast(pl.Int64).to_list()
 
 
 def test_text_that_no_encoder_reads_ends_the_job(job: Container) -> None:
     given = job.base / "processing/input/checks"
     given.mkdir(parents=True)
     facet = {"name_or_index": "hour", "value_or_threshold": ["noon"]}
-    (given / "0123.json").write_text(json.dumps({"DataBias": {"facet": [facet]}}))
+    (given / "0123.json").write_text(json.dumps({"analyses": {"DataBias": {"facet": [facet]}}, "categories": []}))
     with pytest.raises(JobError, match=r"no encoder of the model's features\.py turns text into hour"):
         prepare(job)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from model_runtime.analyses import write_analyses
+from model_runtime.analyses import Analyses
 from model_runtime.daily_files import daily_files, scan_days
 from model_runtime.datasets import DAY, day_range, unusable_labels
 from model_runtime.errors import JobError
@@ -122,7 +122,8 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     split = parse_arguments(argv)
     problem = asked_problem()
     code = load_model_code(paths.processing_input("code"))
-    write_analyses(paths, code)
+    analyses = Analyses.read(paths, code)
+    analyses.write()
     columns = [*code.features, code.label]
     files = daily_files(paths.processing_input("features"))
     everything = scan_days(files, columns, split.first_day, split.last_day)
@@ -148,6 +149,7 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
             seen = everything.filter(pl.col(DAY).is_between(first, last))
             check_leakage(part, seen, code.features, code.label, problem, split.allowed)
         write_part(part, paths.processing_output(name), split.files)
+        analyses.write_rows(name, part, columns)
         mean = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()
         print(f"{name}: {part.height} rows, {first} to {last}, {problem.mean_label} {mean:.3f}", flush=True)
     rows, kept = (int(each.select(pl.len()).collect().item()) for each in (everything, labelled))
