@@ -9,6 +9,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from local_aws.json_api import service_model
+from local_aws.sagemaker.checks.steps import CHECK_MEMBERS, CHECKED, check_problems, check_property_problem
 from local_aws.sagemaker.pipeline_expressions import COMPARISONS, EXPRESSIONS, accessors, is_expression
 
 CREATE_OPERATIONS = {
@@ -19,6 +20,8 @@ CREATE_OPERATIONS = {
     "Transform": "CreateTransformJob",
     "RegisterModel": "CreateModelPackage",
     "Model": "CreateModel",
+    "QualityCheck": "CreateProcessingJob",
+    "ClarifyCheck": "CreateProcessingJob",
 }
 EXECUTION_PROPERTIES = frozenset(
     {
@@ -39,6 +42,7 @@ _STEP_KEYS = {
     "Transform": _COMMON_KEYS | {"CacheConfig", "RetryPolicies"},
     "RegisterModel": _COMMON_KEYS | {"RetryPolicies"},
     "Model": _COMMON_KEYS | {"RetryPolicies"},
+    **dict.fromkeys(CHECKED, _COMMON_KEYS | CHECK_MEMBERS),
     "Condition": _COMMON_KEYS,
     "Fail": _COMMON_KEYS,
 }
@@ -74,6 +78,8 @@ def step_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(depends_on, list) or not all(isinstance(item, str) for item in depends_on):
         yield "DependsOn must be a list of step names"
     yield from _property_file_problems(raw)
+    if kind in CHECKED:
+        yield from check_problems(raw)
     yield from _expression_problems(arguments)
     if kind in CREATE_OPERATIONS:
         shape = service_model("sagemaker").operation_model(CREATE_OPERATIONS[kind]).input_shape
@@ -88,6 +94,8 @@ def step_problems(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def property_problem(kind: str, members: str) -> str | None:
     """Say what is wrong with `Steps.<name>.<members>` of a step of this type, as far as its API tells."""
+    if kind in CHECKED:
+        return check_property_problem(kind, members)
     if kind not in _DESCRIBE_OPERATIONS:
         outcome = kind == "Condition" and members == "Outcome"
         return None if outcome else f"a {kind} step has no property {members!r}"

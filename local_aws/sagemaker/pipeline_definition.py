@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.checks.steps import CHECK_MEMBERS
 from local_aws.sagemaker.pipeline_checks import (
     CREATE_OPERATIONS,
     EXECUTION_PROPERTIES,
@@ -258,7 +259,8 @@ def _step(raw: Mapping[str, Any], branch: tuple[str, bool] | None) -> Step:
     for problem in step_problems(raw):
         raise ValueError(problem)
     own = {key: value for key, value in arguments.items() if kind != "Condition" or key not in _BRANCHES}
-    requires = {found.group(1) for path in references(own) if (found := _STEP_REFERENCE.match(path))}
+    beside = {key: raw[key] for key in CHECK_MEMBERS & raw.keys()}
+    requires = {found.group(1) for path in references([own, beside]) if (found := _STEP_REFERENCE.match(path))}
     requires |= set(raw.get("DependsOn") or [])
     if branch is not None:
         requires.add(branch[0])

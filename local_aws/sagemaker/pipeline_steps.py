@@ -11,6 +11,7 @@ from typing import Any
 
 from local_aws.json_api import ApiError, service_model, validate
 from local_aws.sagemaker.automl.operations import AutoMLOperations
+from local_aws.sagemaker.checks.steps import CHECK_MEMBERS, check_metadata, check_results, flag_problem
 from local_aws.sagemaker.container_job import ContainerJob
 from local_aws.sagemaker.job_operations import JobOperations
 from local_aws.sagemaker.model_registry import ModelRegistry
@@ -100,6 +101,8 @@ class StepRunners:
             "Transform": self._score,
             "RegisterModel": self._register,
             "Model": self._create_model,
+            "QualityCheck": self._check,
+            "ClarifyCheck": self._check,
             "Condition": _decide,
             "Fail": _fail,
         }
@@ -120,6 +123,20 @@ class StepRunners:
     def _process(self, running: RunningStep) -> StepResult:
         request = _request(running, "CreateProcessingJob", {"ProcessingJobName": _job_name(running)})
         return _finished(running, self._processing.create(request), "ProcessingJob")
+
+    def _check(self, running: RunningStep) -> StepResult:
+        declared = running.scope.resolve(
+            {key: running.step.raw[key] for key in CHECK_MEMBERS & running.step.raw.keys()}
+        )
+        problem = flag_problem(declared)
+        if problem:
+            raise StepFailure(f"ClientError: {problem}")
+        request = _request(running, "CreateProcessingJob", {"ProcessingJobName": _job_name(running)})
+        result = _finished(running, self._processing.create(request), "ProcessingJob")
+        arn = result.metadata["ProcessingJob"]["Arn"]
+        properties = check_results(running.step.type, declared, request)
+        running.metadata = {running.step.type: check_metadata(declared, properties, arn)}
+        return StepResult(properties, running.metadata)
 
     def _tune(self, running: RunningStep) -> StepResult:
         name = _job_name(running, _SHORT_NAME)

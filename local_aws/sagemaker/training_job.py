@@ -82,7 +82,13 @@ class TrainingJob(ContainerJob):
 
     @classmethod
     def check(cls, request: Record) -> None:
-        """Refuse spot jobs without the time that they may wait, or with machines that are kept."""
+        """Refuse Debugger's rules, and spot jobs without the time that they may wait or with machines that are kept."""
+        if request.get("DebugRuleConfigurations") or request.get("ProfilerRuleConfigurations"):
+            raise ApiError(
+                "ValidationException",
+                "the local AWS has no rules of SageMaker Debugger, which nobody but AWS runs: leave them out here, as "
+                "with training.debugger: off, and use rules that the training job evaluates by itself",
+            )
         if not request.get("EnableManagedSpotTraining"):
             return
         condition = request.get("StoppingCondition", {})
@@ -241,6 +247,8 @@ class TrainingJob(ContainerJob):
         modes = {channel.get("InputMode") for channel in self.record.get("InputDataConfig", [])}
         if "FastFile" in {*modes, self.record["AlgorithmSpecification"]["TrainingInputMode"]}:
             yield "FastFile copies objects before the start, as File does"
+        if self.record.get("DebugHookConfig"):
+            yield "nothing collects tensors: DebugHookConfig has no effect"
         if self.record["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
             yield "there are no machines to keep warm"
 

@@ -24,7 +24,12 @@ Operation = Callable[[Record], Mapping[str, Any]]
 AUTOPILOT_REPOSITORY = "local-autopilot"
 """The image that stands for those of Autopilot, which nobody but AWS has."""
 _AUTOPILOT = Path(__file__).parent / "automl" / "container.py"
-_OWN_IMAGES = {AUTOPILOT_REPOSITORY: Image(sys.executable, (sys.executable, str(_AUTOPILOT)))}
+_CHECKS = Path(__file__).parent / "checks"
+_OWN_IMAGES = {
+    AUTOPILOT_REPOSITORY: Image(sys.executable, (sys.executable, str(_AUTOPILOT))),
+    "sagemaker-model-monitor-analyzer": Image(sys.executable, (sys.executable, str(_CHECKS / "analyzer.py"))),
+    "sagemaker-clarify-processing": Image(sys.executable, (sys.executable, str(_CHECKS / "clarify.py"))),
+}
 
 
 class UnknownImageError(Exception):
