@@ -28,7 +28,7 @@ PARTS = ("train", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Analyses:
-    """Configurations by the names of their steps, and the columns that hold categories. None: there is nothing to do."""
+    """Configurations by the names of their steps, and the columns that hold categories. None: nothing to do."""
 
     directory: Path
     configurations: Mapping[str, Any] = field(default_factory=dict)
