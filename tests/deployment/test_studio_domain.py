@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from stacks.configuration import load
 from stacks.settings import Repository
-from tests.deployment.assemblies import Templates
+from tests.deployment.assemblies import REPOSITORY, Templates
 from tests.deployment.declarations import Change, problems
 from tests.deployment.permissions import Permissions, permissions_of
 
@@ -26,6 +27,7 @@ NAMES = {
     "block-time-training:ExportsOutputFnGetAttRegistry": "arn:sagemaker:::model-package-group/full-block-time",
     "foundation:ExportsOutputFnGetAttKey": "key/environment",
 }
+NOTEBOOK_CALLS = REPOSITORY.root / "tests/sdk/first_steps_calls.json"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 NEEDS = """\
 studio:
@@ -88,6 +90,27 @@ def test_team_runs_and_reads_the_pipeline_of_its_model(delays: Permissions) -> N
     execution = f"{pipeline('flight-delay')}/execution/abc"
     for action in ("DescribePipelineExecution", "ListPipelineExecutionSteps", "StopPipelineExecution"):
         assert delays.allows(f"sagemaker:{action}", execution)
+
+
+def test_team_may_do_all_that_the_first_notebook_does(delays: Permissions) -> None:
+    execution = f"{pipeline('flight-delay')}/execution/abc"
+    on = {
+        "s3:GetObject": [
+            s3("curated/flights/manifest.json"),
+            s3("artifacts/flight_delay/abc/evaluation/evaluation.json"),
+        ],
+        "sagemaker:DescribePipeline": [pipeline("flight-delay")],
+        "sagemaker:DescribePipelineExecution": [execution],
+        "sagemaker:ListPipelineExecutionSteps": [execution],
+        "sagemaker:StartPipelineExecution": [pipeline("flight-delay")],
+        "sts:GetCallerIdentity": [],  # allowed to everybody
+    }
+    # `make test-sdk` compares the list with what the notebook really calls
+    called = json.loads(NOTEBOOK_CALLS.read_text())
+    assert set(called) == set(on)
+    for action in called:
+        for resource in on[action]:
+            assert delays.allows(action, resource), (action, resource)
 
 
 def test_team_touches_no_other_team_s_model(delays: Permissions, full: Templates) -> None:

@@ -27,6 +27,22 @@ NOTEBOOK = ROOT / "ml_code/notebooks/first_steps.ipynb"
 PYTHON = Path(os.environ.get("PLATFORM_PYTHON", ROOT / ".venv/bin/python"))
 CDK = ROOT / "node_modules/.bin/cdk"
 DAYS = ("2013-01-01", "2013-02-28")
+CALLS = Path(__file__).with_name("first_steps_calls.json")
+RECORDER = """
+import os
+import botocore.client
+
+called = botocore.client.BaseClient._make_api_call
+
+
+def recorded(client, operation, arguments):
+    with open(os.environ["RECORDED_CALLS"], "a") as calls:
+        calls.write(f"{client.meta.service_model.signing_name}:{operation}\\n")
+    return called(client, operation, arguments)
+
+
+botocore.client.BaseClient._make_api_call = recorded
+"""
 PUBLISHED_SECONDS = 400
 EXECUTED_SECONDS = 400
 
@@ -85,13 +101,22 @@ def wait_until_published(variables: Mapping[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def executed(platform: dict[str, str]) -> Any:
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for the calls to AWS that the notebook makes, one a line."""
+    return tmp_path_factory.mktemp("notebook") / "calls"
+
+
+@pytest.fixture(scope="module")
+def executed(platform: dict[str, str], calls: Path) -> Any:
     """The notebook with what its cells have printed and drawn."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(RECORDER))
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update(platform | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+    os.environ.update(
+        platform | {"RECORDED_CALLS": str(calls), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    )
     try:
         return nbclient.NotebookClient(notebook, timeout=EXECUTED_SECONDS, kernel_name="python3").execute()
     finally:
@@ -130,3 +155,8 @@ def test_notebook_draws_features_judgement_and_learning(executed: Any) -> None:
         if "image/png" in output.get("data", {})
     ]
     assert len(drawn) == 3
+
+
+def test_notebook_calls_what_a_team_is_known_to_need(executed: Any, calls: Path) -> None:
+    # The tests of the deployment hold this list against the permissions of a team.
+    assert sorted(set(calls.read_text().split())) == json.loads(CALLS.read_text())
