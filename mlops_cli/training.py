@@ -89,6 +89,11 @@ class Training:
             reason = found.get("cause") or found.get("error") or "no reason given"
             raise DeploymentError(f"{self._pipeline} wasn't started, the request {found['status'].lower()}: {reason}")
         output = json.loads(found["output"])
+        if "waits_for" in output:
+            raise DeploymentError(
+                f"{self._pipeline} has nothing to learn from yet, {output['waits_for']} isn't there: land days, see "
+                "`mlops data status`"
+            )
         while True:
             progress = self._progress(output["PipelineExecutionArn"], joined=output["joined"])
             yield progress

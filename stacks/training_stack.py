@@ -14,6 +14,7 @@ from mlops_constructs.grants import grant_read_assets
 from mlops_constructs.model_registry import ModelRegistry
 from mlops_constructs.training_diagnostics import DiagnosticAlarm, DiagnosticMetrics
 from mlops_constructs.training_pipeline import TrainingPipeline
+from mlops_constructs.trigger_definition import NeededFile
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
@@ -54,6 +55,7 @@ class TrainingStack(Stack):
         )
         self.training.on_failure("Failed", foundation.alarm_target)
 
+        manifest = NeededFile(lake.curated.bucket_name, f"{model.data.dataset}/manifest.json")
         grant_read_assets([code], self.training.job_role)
         lake.grant_read(self.training.job_role, "curated", f"{model.data.dataset}/")
         lake.grant_read_write(self.training.job_role, "artifacts", f"{model.name}/")
@@ -82,7 +84,7 @@ class TrainingStack(Stack):
             kms_key_arn=foundation.key.key_arn,
             group_name=name,
             code=code.s3_object_url,
-            manifest=f"s3://{lake.curated.bucket_name}/{model.data.dataset}/manifest.json",
+            manifest=f"s3://{manifest.bucket_name}/{manifest.key}",
             artifacts=f"s3://{lake.artifacts.bucket_name}/{model.name}",
             network=network,
             tracking_uri=experiments.tracking_uri if experiments else None,
@@ -98,6 +100,7 @@ class TrainingStack(Stack):
             settings=model.training.triggers,
             pipeline=self.training,
             published=published,
+            manifest=manifest,
             foundation=foundation,
         )
         # Serving and the studio's teams import them; said here, so that they stay whatever those do.

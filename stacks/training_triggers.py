@@ -8,6 +8,7 @@ from constructs import Construct
 
 from mlops_constructs.training_pipeline import TrainingPipeline
 from mlops_constructs.training_trigger import TrainingTrigger
+from mlops_constructs.trigger_definition import NeededFile
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
@@ -21,10 +22,16 @@ def define_triggers(
     settings: Triggers,
     pipeline: TrainingPipeline,
     published: events.EventPattern,
+    manifest: NeededFile,
     foundation: FoundationStack,
 ) -> TrainingTrigger:
-    """The state machine of a pipeline's triggers, with its schedule and the rule on new data, `published`."""
-    trigger = TrainingTrigger(scope, "Trigger", pipeline=pipeline, key=foundation.key, logs=blueprint.logs)
+    """The state machine of a pipeline's triggers, with its schedule and the rule on new data, `published`.
+
+    Until there is a `manifest`, none of them starts anything.
+    """
+    trigger = TrainingTrigger(
+        scope, "Trigger", pipeline=pipeline, key=foundation.key, logs=blueprint.logs, needed=manifest
+    )
     trigger.on_failure("Failed", foundation.alarm_target)
     if settings.schedule:
         schedule = trigger.on_schedule("Schedule", settings.schedule)

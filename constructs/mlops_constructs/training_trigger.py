@@ -18,7 +18,7 @@ from constructs import Construct
 from .findings import acknowledge
 from .log_retention import LogRetention
 from .training_pipeline import TrainingPipeline
-from .trigger_definition import trigger_definition
+from .trigger_definition import NeededFile, trigger_definition
 
 
 class TrainingTrigger(Construct):
@@ -36,6 +36,8 @@ class TrainingTrigger(Construct):
         Encrypts the log of the state machine. Its policy must let CloudWatch Logs use it.
     logs
         How long the log is kept; 90 days, and beyond the stack, when left out.
+    needed
+        A file without which nothing is started, as on the first day, when no data has been published.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class TrainingTrigger(Construct):
         pipeline: TrainingPipeline,
         key: kms.IKey,
         logs: LogRetention | None = None,
+        needed: NeededFile | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._pipeline_name = pipeline.pipeline_name
+        self._needed = needed
         self._role = self._define_role()
         self._machine = self._define_machine(logs or LogRetention(), key)
         self.state_machine_arn = self._machine.attr_arn
@@ -149,6 +153,18 @@ class TrainingTrigger(Construct):
                 actions=["sagemaker:DescribePipelineExecution"], resources=[f"{arn}/execution/*" for arn in pipelines]
             )
         )
+        if self._needed:
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["s3:ListBucket"],
+                    resources=[
+                        Stack.of(self).format_arn(
+                            service="s3", region="", account="", resource=self._needed.bucket_name
+                        )
+                    ],
+                    conditions={"StringEquals": {"s3:prefix": self._needed.key}},
+                )
+            )
         # As Step Functions documents it: log deliveries belong to the account, traces to nothing.
         role.add_to_policy(
             iam.PolicyStatement(
@@ -181,7 +197,7 @@ class TrainingTrigger(Construct):
         machine = stepfunctions.CfnStateMachine(
             self,
             "Machine",
-            definition_string=json.dumps(trigger_definition(self._pipeline_name)),
+            definition_string=json.dumps(trigger_definition(self._pipeline_name, self._needed)),
             role_arn=self._role.role_arn,
             state_machine_type="STANDARD",
             logging_configuration=property_of.LoggingConfigurationProperty(

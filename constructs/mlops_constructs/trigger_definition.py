@@ -1,11 +1,13 @@
 """The state machine that all triggers of a training pipeline go through, as plain data: States Language with JSONata.
 
 Its input is `{"trigger": <name>, "parameters": [{"Name": ..., "Value": ...}], "at_most_every_hours": <number>}`; what
-isn't needed is left out. Its output is `{"PipelineExecutionArn": ..., "joined": <whether it was there already>}`.
+isn't needed is left out. Its output is `{"PipelineExecutionArn": ..., "joined": <whether it was there already>}`, or
+`{"waits_for": <URI>}` where the file that training needs isn't there yet, so that nothing was started.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 State = dict[str, Any]
@@ -31,8 +33,18 @@ _RETRY = [
 ]
 
 
-def trigger_definition(pipeline_name: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class NeededFile:
+    """A file in S3 without which nothing can be trained: the manifest of the published data, say."""
+
+    bucket_name: str
+    key: str
+
+
+def trigger_definition(pipeline_name: str, needed: NeededFile | None = None) -> dict[str, Any]:
     """The definition for one pipeline.
+
+    On the first day there is no data, which is no failure: a trigger then ends well, and starts nothing.
 
     A trigger looks up the newest execution, waits until it has ended, and starts the one that comes after it, under a
     token made of the id of the one before. Triggers that have seen the same one get the same successor from SageMaker,
@@ -41,9 +53,10 @@ def trigger_definition(pipeline_name: str) -> dict[str, Any]:
     return {
         "Comment": f"Starts {pipeline_name}: one execution at a time, and none for nothing",
         "QueryLanguage": "JSONata",
-        "StartAt": "FindNewest",
+        "StartAt": "FindData" if needed else "FindNewest",
         "TimeoutSeconds": LONGEST_SECONDS,
         "States": {
+            **(_find_data(needed) if needed else {}),
             "FindNewest": _find_newest(pipeline_name),
             "IsRunning": _choice("{% $status in ['Executing', 'Stopping'] %}", "WaitForEnd", otherwise="CoolDown"),
             "WaitForEnd": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "LookAgain"},
@@ -68,6 +81,22 @@ def trigger_definition(pipeline_name: str) -> dict[str, Any]:
             "Started": _succeed("{% $successor %}", joined=False),
             "Joined": _succeed("{% $joined %}", joined=True),
         },
+    }
+
+
+def _find_data(needed: NeededFile) -> dict[str, State]:
+    # a list of keys, not a look at the file: it takes no right to read, nor the key that the file is encrypted with
+    arguments = {"Bucket": needed.bucket_name, "Prefix": needed.key, "MaxKeys": 1}
+    return {
+        "FindData": _task(
+            "listObjectsV2",
+            arguments,
+            assign={"found": "{% $states.result.KeyCount %}"},
+            following="HasData",
+            service="s3",
+        ),
+        "HasData": _choice("{% $found > 0 %}", "FindNewest", otherwise="NoDataYet"),
+        "NoDataYet": {"Type": "Succeed", "Output": {"waits_for": f"s3://{needed.bucket_name}/{needed.key}"}},
     }
 
 
@@ -171,10 +200,11 @@ def _task(
     assign: dict[str, str],
     following: str,
     catch: list[dict[str, Any]] | None = None,
+    service: str = "sagemaker",
 ) -> State:
     state = {
         "Type": "Task",
-        "Resource": f"arn:aws:states:::aws-sdk:sagemaker:{operation}",
+        "Resource": f"arn:aws:states:::aws-sdk:{service}:{operation}",
         "Arguments": arguments,
         "Retry": _RETRY,
         "Assign": assign,

@@ -19,7 +19,7 @@ from local_aws.server import LocalAwsServer, running
 from local_aws.service import Image
 from mlops_cli.repository import ROOT
 from mlops_cli.training import parameters_of
-from mlops_constructs.trigger_definition import trigger_definition
+from mlops_constructs.trigger_definition import NeededFile, trigger_definition
 
 NAME = "dev-flight-delay"
 ROLE = "arn:aws:iam::123456789012:role/training"
@@ -61,6 +61,7 @@ class Platform:
     """A local AWS with what the training stack of flight_delay leaves there."""
 
     server: LocalAwsServer
+    machine: str = ""
 
     def client(self, service: str) -> Any:
         return self.server.context.client(service)
@@ -107,6 +108,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         machine = made.client("stepfunctions").create_state_machine(
             name="trigger", definition=json.dumps(trigger_definition(NAME)), roleArn=ROLE
         )
+        made.machine = machine["stateMachineArn"]
         outputs = {"PipelineName": NAME, "TrainingTriggerArn": machine["stateMachineArn"]}
         template = {
             "Resources": {"Nothing": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "1"}}},
@@ -152,6 +154,21 @@ def test_failed_job_s_reason_is_told(platform: Platform) -> None:
     assert told.returncode == 1
     assert "Train: AlgorithmError: " in told.stderr
     assert "could not convert string to float: 'soon'" in told.stderr
+
+
+def test_training_without_data_says_what_it_waits_for(platform: Platform) -> None:
+    states, machine = platform.client("stepfunctions"), platform.machine
+    before = len(platform.executions())
+    platform.client("s3").create_bucket(Bucket="nothing-published")
+    needed = trigger_definition(NAME, NeededFile("nothing-published", "flights/manifest.json"))
+    states.update_state_machine(stateMachineArn=machine, definition=json.dumps(needed))
+    try:
+        told = platform.train("--follow")
+    finally:
+        states.update_state_machine(stateMachineArn=machine, definition=json.dumps(trigger_definition(NAME)))
+    assert told.returncode == 1
+    assert "nothing to learn from yet, s3://nothing-published/flights/manifest.json" in told.stderr
+    assert len(platform.executions()) == before
 
 
 def test_training_that_is_not_followed_goes_on_by_itself(platform: Platform) -> None:

@@ -20,9 +20,10 @@ from botocore.model import ServiceModel
 from mlops_constructs.runtime_image import RuntimeImage
 from mlops_constructs.training_pipeline import TrainingPipeline
 from mlops_constructs.training_trigger import TrainingTrigger
-from mlops_constructs.trigger_definition import trigger_definition
+from mlops_constructs.trigger_definition import NeededFile, trigger_definition
 
 Find = Callable[..., Any]
+NEEDED = NeededFile("lake", "flights/manifest.json")
 # the longest name that a pipeline has on this platform: twelve, a dash and 41
 NAME = "environment1-" + "m" * 41
 
@@ -32,7 +33,7 @@ def trigger(stack: Stack, key: kms.Key, tmp_path: Path) -> TrainingTrigger:
     (tmp_path / "Dockerfile").touch()
     image = RuntimeImage(stack, "Image", repository_name="runtime", source=tmp_path, key=key)
     pipeline = TrainingPipeline(stack, "Training", pipeline_name=NAME, image=image, key=key)
-    return TrainingTrigger(stack, "Trigger", pipeline=pipeline, key=key)
+    return TrainingTrigger(stack, "Trigger", pipeline=pipeline, key=key, needed=NEEDED)
 
 
 def machine(resources: Find) -> tuple[str, dict[str, Any]]:
@@ -52,7 +53,7 @@ def test_state_machine_may_do_what_its_states_call_and_on_its_own_pipeline_alone
     called = {
         state["Resource"].rpartition(":")[2]
         for state in trigger_definition(NAME)["States"].values()
-        if state["Type"] == "Task"
+        if state["Type"] == "Task" and ":sagemaker:" in state["Resource"]
     }
     allowed = [each for each in statements(role_of(resources, "TriggerRole")) if "sagemaker" in each["Action"][0]]
     actions = {action.removeprefix("sagemaker:") for each in allowed for action in each["Action"]}
@@ -61,6 +62,16 @@ def test_state_machine_may_do_what_its_states_call_and_on_its_own_pipeline_alone
     assert all(f":pipeline/{NAME}" in resource for resource in on)
     describing = [each for each in allowed if each["Action"] == ["sagemaker:DescribePipelineExecution"]]
     assert [json.dumps(each["Resource"][0]).count("/execution/*") for each in describing] == [1]
+
+
+def test_state_machine_may_look_for_the_file_that_it_needs_and_for_no_other(
+    trigger: TrainingTrigger, resources: Find, statements: Find
+) -> None:
+    del trigger
+    (found,) = [each for each in statements(role_of(resources, "TriggerRole")) if "s3:" in str(each["Action"])]
+    assert found["Action"] == "s3:ListBucket" or found["Action"] == ["s3:ListBucket"]
+    assert found["Condition"] == {"StringEquals": {"s3:prefix": NEEDED.key}}
+    assert json.dumps(found["Resource"]).count(":s3:::lake") == 1
 
 
 def test_state_machine_logs_encrypted_and_is_traced(trigger: TrainingTrigger, resources: Find) -> None:
@@ -81,15 +92,15 @@ def test_state_machine_is_made_when_its_role_may_write_its_log(trigger: Training
     assert any(each.startswith("TriggerRoleDefaultPolicy") for each in found["DependsOn"])
 
 
-def test_tasks_fit_sagemaker(trigger: TrainingTrigger, resources: Find) -> None:
+def test_tasks_fit_their_services(trigger: TrainingTrigger, resources: Find) -> None:
     del trigger
-    model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    models = {name: ServiceModel(Loader().load_service_model(name, "service-2"), name) for name in ("s3", "sagemaker")}
     definition = json.loads(machine(resources)[1]["DefinitionString"])
     tasks = [state for state in definition["States"].values() if state["Type"] == "Task"]
-    assert len(tasks) == 5
+    assert len(tasks) == 6
     for task in tasks:
-        name = task["Resource"].rpartition(":")[2]
-        shape = model.operation_model(name[0].upper() + name[1:]).input_shape
+        service, name = task["Resource"].split(":")[-2:]
+        shape = models[service].operation_model(name[0].upper() + name[1:]).input_shape
         assert set(shape.required_members) <= set(task["Arguments"]) <= set(shape.members)
 
 

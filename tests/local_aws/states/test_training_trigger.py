@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_constructs.trigger_definition import POLL_SECONDS, trigger_definition
+from mlops_constructs.trigger_definition import POLL_SECONDS, NeededFile, trigger_definition
 from tests.local_aws.states.conftest import IMAGE, ROLE, States, until
 
 NAME = "dev-model"
@@ -84,6 +84,22 @@ def trainings(states: States) -> Iterator[Trainings]:
     states.api.delete_state_machine(stateMachineArn=made.machine)
     states.settle()
     states.sagemaker.delete_pipeline(PipelineName=NAME)
+
+
+def test_trigger_starts_nothing_until_there_is_data(trainings: Trainings) -> None:
+    s3 = trainings.states.context.client("s3")
+    s3.create_bucket(Bucket="curated-for-triggers")
+    needed = NeededFile("curated-for-triggers", "flights/manifest.json")
+    definition = trigger_definition(NAME, needed)
+    trainings.states.api.update_state_machine(stateMachineArn=trainings.machine, definition=json.dumps(definition))
+    early = trainings.states.ended(trainings.trigger())
+    assert early["status"] == "SUCCEEDED"
+    assert json.loads(early["output"]) == {"waits_for": "s3://curated-for-triggers/flights/manifest.json"}
+    assert trainings.executions() == []
+    s3.put_object(Bucket=needed.bucket_name, Key=needed.key, Body=b"[]")
+    assert trainings.started_by(trainings.trigger()) == [
+        each["PipelineExecutionArn"] for each in trainings.executions()
+    ]
 
 
 def test_trigger_starts_the_pipeline_at_once(trainings: Trainings) -> None:
