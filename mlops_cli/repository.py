@@ -22,6 +22,11 @@ def environments() -> list[str]:
     return list(_platform()["environments"])
 
 
+def models() -> list[str]:
+    """Return the names of the models."""
+    return list(_platform()["models"])
+
+
 def _platform() -> dict[str, Any]:
     declared: dict[str, Any] = yaml.safe_load((ROOT / "config" / "platform.yaml").read_text(encoding="utf-8"))
     return declared

@@ -20,7 +20,7 @@ from mlops_cli import flights, jobs, local, scoring
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.data.waiting import wait_until_published
 from mlops_cli.deployment import Deployment, dashed
-from mlops_cli.repository import declaration
+from mlops_cli.repository import declaration, models
 from mlops_cli.season.outcomes import Outcome, Retraining, Scored, Season
 from mlops_cli.story import Story
 
@@ -65,7 +65,7 @@ class SeasonStory(Story):
         with self.chapter("keep it on an endpoint of its own, as if nobody ever trained again") as report:
             frozen = self._freeze(current)
             report(frozen)
-        self._retrain_every(self.step_days)
+        self._schedule_trainings()
         for first, last in self._steps():
             with self.chapter(f"{first} to {last}") as report:
                 rows = self._land(first, last, report)
@@ -142,13 +142,25 @@ class SeasonStory(Story):
             version=self._version,
         )
 
-    def _retrain_every(self, days: int) -> None:
-        """Have the model's schedule start training once in so many days from now on, as an operator may."""
+    def _schedule_trainings(self) -> None:
+        """Have the model's schedule start training once a step from now on, and those of others rest, as an operator
+        may.
+        """
+        days = self.step_days
+        self._reschedule(MODEL, ScheduleExpression=f"rate({days} day{'' if days == 1 else 's'})")
+        for model in models():
+            if model != MODEL:
+                self._reschedule(model, State="DISABLED")
+
+    def _reschedule(self, model: str, **changed: str) -> None:
         scheduler = self._deployment.client("scheduler")
-        name = self._deployment.outputs(f"{dashed(MODEL)}-training")["ScheduleName"]
+        name = self._deployment.outputs(f"{dashed(model)}-training").get("ScheduleName")
+        if name is None:
+            return
         schedule = scheduler.get_schedule(Name=name)
-        changed = {"ScheduleExpression": f"rate({days} day{'' if days == 1 else 's'})"}
-        known = ("Name", "FlexibleTimeWindow", "Target", "State", "KmsKeyArn", "Description")
+        known = (
+            "Name", "ScheduleExpression", "FlexibleTimeWindow", "Target", "State", "KmsKeyArn", "Description",
+        )  # fmt: skip
         scheduler.update_schedule(**{key: schedule[key] for key in known if key in schedule} | changed)
 
     def _advance(self, after: date, report: Report) -> Iterator[Retraining]:
