@@ -9,7 +9,14 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from local_aws.json_api import service_model
-from local_aws.sagemaker.checks.steps import CHECK_MEMBERS, CHECKED, check_problems, check_property_problem
+from local_aws.sagemaker.checks.steps import (
+    CHECK_MEMBERS,
+    CHECKED,
+    DEBUGGER_REFUSED,
+    asks_debugger,
+    check_problems,
+    check_property_problem,
+)
 from local_aws.sagemaker.pipeline_expressions import COMPARISONS, EXPRESSIONS, accessors, is_expression
 
 CREATE_OPERATIONS = {
@@ -80,6 +87,8 @@ def step_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _property_file_problems(raw)
     if kind in CHECKED:
         yield from check_problems(raw)
+    if kind == "Training" and asks_debugger(arguments):
+        yield DEBUGGER_REFUSED
     yield from _expression_problems(arguments)
     if kind in CREATE_OPERATIONS:
         shape = service_model("sagemaker").operation_model(CREATE_OPERATIONS[kind]).input_shape

@@ -17,6 +17,7 @@ from local_aws.jobs.process import JobProcess, Outcome
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, upload_file, write_archive
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.checkpoint_folder import CheckpointFolder
+from local_aws.sagemaker.checks.steps import DEBUGGER_REFUSED, asks_debugger
 from local_aws.sagemaker.container_job import (
     LOG_TAIL_LENGTH,
     OPT_ML,
@@ -83,12 +84,8 @@ class TrainingJob(ContainerJob):
     @classmethod
     def check(cls, request: Record) -> None:
         """Refuse Debugger's rules, and spot jobs without the time that they may wait or with machines that are kept."""
-        if request.get("DebugRuleConfigurations") or request.get("ProfilerRuleConfigurations"):
-            raise ApiError(
-                "ValidationException",
-                "the local AWS has no rules of SageMaker Debugger, which nobody but AWS runs: leave them out here, as "
-                "with training.debugger: off, and use rules that the training job evaluates by itself",
-            )
+        if asks_debugger(request):
+            raise ApiError("ValidationException", DEBUGGER_REFUSED)
         if not request.get("EnableManagedSpotTraining"):
             return
         condition = request.get("StoppingCondition", {})

@@ -14,6 +14,11 @@ CHECK_MEMBERS = frozenset(
 )  # fmt: skip
 """What such a step says beside its arguments."""
 
+DEBUGGER_REFUSED = (
+    "the local AWS has no rules of SageMaker Debugger, which nobody but AWS runs: leave them out here, as with "
+    "training.debugger: off, and use rules that the training job evaluates by itself"
+)
+
 _RUN = {"QualityCheck": "DATA_QUALITY", "ClarifyCheck": "DATA_BIAS"}
 _INSTEAD = {
     "MODEL_QUALITY": "a Processing step of your own that judges predictions",
@@ -34,6 +39,11 @@ def check_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     instead = _INSTEAD.get(str(check))
     said = f"; use {instead}, or leave the check out for the local AWS" if instead else ""
     yield f"the local AWS runs {_RUN[kind]} as a {kind} step, not {check}{said}"
+
+
+def asks_debugger(request: Mapping[str, Any]) -> bool:
+    """Say whether a training job is to be watched by rules of SageMaker Debugger."""
+    return bool(request.get("DebugRuleConfigurations") or request.get("ProfilerRuleConfigurations"))
 
 
 def flag_problem(declared: Mapping[str, Any]) -> str | None:

@@ -194,6 +194,14 @@ def test_later_steps_use_what_a_check_has_calculated(pipeline: PipelineBuilder, 
         (quality() | {"CheckType": "MODEL_QUALITY"}, "not MODEL_QUALITY; use"),
         (quality() | {"CheckType": "DATA_BIAS"}, "runs DATA_QUALITY as a QualityCheck step, not DATA_BIAS"),
         (quality() | {"RetryPolicies": []}, "the key 'RetryPolicies' of a QualityCheck step"),
+        (
+            {
+                "Name": "T",
+                "Type": "Training",
+                "Arguments": {"DebugRuleConfigurations": [{"RuleConfigurationName": "x"}]},
+            },
+            "the local AWS has no rules of SageMaker Debugger",
+        ),
         (bias() | {"SuppliedBaselineConstraints": {"Get": "Steps.None.X"}}, "refers to the step 'None'"),
     ],
 )
