@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import time
@@ -97,17 +98,40 @@ def score(
 def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame) -> list[float]:
     """Return the prediction for each row, sent as CSV without a header; nulls are empty fields.
 
-    Raises ValueError when the endpoint answers another number of predictions, or something that isn't a number.
+    Raises ValueError when the endpoint answers another number of predictions, or something that is none.
     """
     body = io.BytesIO()
     rows.write_csv(body, include_header=False)
     answer = runtime.invoke_endpoint(
         EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue()
     )
-    predictions = [float(line) for line in answer["Body"].read().decode().split()]
+    predictions = predictions_of(answer["Body"].read().decode(), endpoint)
     if len(predictions) != rows.height:
         raise ValueError(f"{endpoint} answered {rows.height} rows with {len(predictions)} predictions")
     return predictions
+
+
+def predictions_of(body: str, endpoint: str) -> list[float]:
+    """Return a number for each line of an answer: its first value, or the probability of the label 1.
+
+    A searched model that classifies answers `"[0.9, 0.1]","[0, 1]"`: probabilities, and the label of each. Raises
+    ValueError, with the endpoint and the line, for anything else.
+    """
+    found = []
+    for row in csv.reader(io.StringIO(body)):
+        if not row:
+            continue
+        try:
+            if len(row) == 2 and row[0].startswith("["):
+                shares, labels = (ast.literal_eval(text) for text in row)
+                (positive,) = (index for index, label in enumerate(labels) if float(label) == 1.0)
+                found.append(float(shares[positive]))
+            else:
+                (value,) = row
+                found.append(float(value))
+        except (ValueError, TypeError, SyntaxError, IndexError) as error:
+            raise ValueError(f"{endpoint} answered {','.join(row)[:80]!r}, which is no prediction: {error}") from error
+    return found
 
 
 def auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> float:

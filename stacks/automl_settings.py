@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -45,7 +45,7 @@ def objective_of_search(problem: str, automl: AutoML, gate_metric: str) -> str:
     return known[automl.objective or (gate_metric if gate_metric in known else _DEFAULT[problem])]
 
 
-def check_automl(problem: str, training: Any, facets: Sequence[Any]) -> None:
+def check_automl(problem: str, training: Any) -> None:
     """Refuse settings of `training` that don't go with its algorithm."""
     if training.algorithm == "xgboost":
         if training.automl is not None:
@@ -73,10 +73,4 @@ def check_automl(problem: str, training: Any, facets: Sequence[Any]) -> None:
                 "objective": repr(chosen.objective),
                 "at": ("training", "automl", "objective"),
             },
-        )
-    if facets:
-        raise PydanticCustomError(
-            "automl",
-            "have no place with algorithm: automl, of whose models only the scores are known; remove them",
-            {"at": ("fairness", "facets")},
         )

@@ -1,7 +1,7 @@
 """The training pipeline of a model whose algorithm is searched: tables, search, scores, evaluation, registration.
 
 The best candidate runs in a container of AWS's own, so it is asked for its scores by a transform job, and registered
-with that container. Evaluate judges the scores.
+with that container. Evaluate judges the scores, and asks a champion that has such a container by a transform job too.
 """
 
 from __future__ import annotations
@@ -13,18 +13,10 @@ from mlops_constructs.batch_steps import ModelStep, TransformStep
 from mlops_constructs.job_resources import JobNetwork, JobResources
 from mlops_constructs.pipeline_definition import Parameter
 from mlops_constructs.pipeline_expressions import Join, Value
-from mlops_constructs.pipeline_steps import (
-    Comparison,
-    ConditionStep,
-    FailStep,
-    ProcessingStep,
-    RegisterModelStep,
-    Step,
-)
-from mlops_constructs.registration_step import ModelReports
+from mlops_constructs.pipeline_steps import ProcessingStep, Step
 
 from .automl_settings import AutoML, objective_of_search
-from .gate_steps import OUTPUT, REGISTERED, REPORT, evaluate_arguments, report_file
+from .gate_steps import OUTPUT, Registration, card_file, evaluate_arguments, gate_step, report_file
 from .model_settings import Model
 
 ANSWERS = ("probabilities", "labels")
@@ -53,9 +45,7 @@ def automl_steps(
     `processing` makes a step of the runtime; `artifact` says where an output lies; `judging` are variables of Evaluate.
     """
     automl = model.training.automl or AutoML()
-    # a champion of this runtime and a container of AWS's can't be asked in one job
-    alone = model.model_copy(update={"gate": model.gate.model_copy(update={"champion": None})})
-    names = ("training", "validation", "rows")
+    names = ("training", "validation", "rows", "description")
     tables = processing(
         "Tables",
         inputs={"code": code} | {part: prepare.folder(part) for part in ("train", "validation", "test")},
@@ -92,32 +82,28 @@ def automl_steps(
         resources=resources,
         kms_key_arn=kms_key_arn,
     )
+    asking: list[Value] = ["--ask-containers"] if model.gate.champion else []
     evaluate = processing(
         "Evaluate",
-        arguments=evaluate_arguments(alone, bound, group_name),
-        inputs={"code": code, "scores": Join("", [score.answers, "/"]), "test": prepare.folder("test")},
+        arguments=[*evaluate_arguments(model, bound, group_name), *asking],
+        inputs={
+            "code": code,
+            "scores": Join("", [score.answers, "/"]),
+            "test": prepare.folder("test"),
+            "description": tables.folder("description"),
+            **({"train": prepare.folder("train")} if model.fairness.facets else {}),
+        },
         outputs={OUTPUT: artifact(OUTPUT)},
         environment=judging,
-        property_files=[report_file()],
+        property_files=[report_file(), card_file()],
     )
-    serving = model.serving
-    register = RegisterModelStep(
-        name="Register",
+    registration = Registration(
         group_name=group_name,
         image_uri=search.image,
         model_artifact=search.model_artifact,
         environment=environment,
+        metadata=metadata,
         content_types=["text/csv"],
-        response_types=["text/csv"],
-        instance_types=[serving.instance_type] if serving else [],
-        reports=ModelReports(quality=Join("/", [evaluate.output(OUTPUT), "evaluation.json"])),
-        life_cycle=REGISTERED,
-        metadata={**metadata, "Gate": evaluate.read(REPORT, "gate.summary")},
+        explained=False,
     )
-    gate = ConditionStep(
-        name="Gate",
-        conditions=[Comparison(operator="Equals", left=evaluate.read(REPORT, "gate.passed"), right=True)],
-        then=[register],
-        otherwise=[FailStep(name="Rejected", message=evaluate.read(REPORT, "gate.reason"))],
-    )
-    return [tables, search, candidate, score, evaluate, gate]
+    return [tables, search, candidate, score, evaluate, gate_step(model, evaluate, registration)]

@@ -5,7 +5,7 @@ The job Evaluate decides, since it has all the figures; the pipeline reads its v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_constructs.pipeline_definition import Parameter
@@ -61,13 +61,18 @@ def evaluate_arguments(model: Model, bound: Parameter, group_name: str) -> list[
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What a version is registered with beside what Evaluate reports: S3 URIs and metadata that lineage starts from."""
+    """What a version is registered with beside what Evaluate reports: S3 URIs and metadata that lineage starts from.
+
+    `content_types` are what its container takes and answers; `explained` says that Evaluate reports attributions.
+    """
 
     group_name: str
-    image_uri: str
+    image_uri: Value
     model_artifact: Value
     environment: Mapping[str, Value]
     metadata: Mapping[str, Value]
+    content_types: Sequence[str] = ("text/csv", "application/json")
+    explained: bool = True
 
 
 def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration) -> ConditionStep:
@@ -79,14 +84,14 @@ def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration
         image_uri=registration.image_uri,
         model_artifact=registration.model_artifact,
         environment=registration.environment,
-        content_types=["text/csv", "application/json"],
-        response_types=["text/csv", "application/json"],
+        content_types=registration.content_types,
+        response_types=registration.content_types,
         instance_types=[serving.instance_type] if serving else [],
         reports=ModelReports(
             quality=_report(evaluate, "evaluation.json"),
             constraints=_report(evaluate, "constraints.json"),
             bias=_report(evaluate, "bias.json") if model.fairness.facets else None,
-            explainability=_report(evaluate, "explainability.json"),
+            explainability=_report(evaluate, "explainability.json") if registration.explained else None,
         ),
         card=evaluate.read(CARD, "content"),
         life_cycle=REGISTERED,

@@ -167,7 +167,7 @@ class Model(Section):
         metrics, gate = METRICS[self.problem], self.gate
         if self.training.tuning is not None:
             self.training.tuning.check_use(metrics, self.training.instance_count)
-        check_automl(self.problem, self.training, self.fairness.facets)
+        check_automl(self.problem, self.training)
         if gate.metric not in metrics:
             raise PydanticCustomError(
                 "gate_metric",

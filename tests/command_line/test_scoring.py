@@ -53,6 +53,25 @@ def test_answers_that_do_not_match_the_rows_are_refused() -> None:
         scoring.invoke_csv(Endpoint(), "e", frame)
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("0.25\n1e-3\n", [0.25, 0.001]),
+        ('"[0.75, 0.25]","[0, 1]"\n"[0.9, 0.1]","[1, 0]"\n', [0.25, 0.9]),
+        ("\"[0.75, 0.25]\",\"['0', '1']\"\n", [0.25]),
+    ],
+    ids=["numbers", "probabilities", "labels as text"],
+)
+def test_a_prediction_is_a_number_or_the_probability_of_the_label_1(body: str, found: list[float]) -> None:
+    assert scoring.predictions_of(body, "e") == found
+
+
+@pytest.mark.parametrize("body", ["late", "1,2", '"[0.5, 0.5]","[0, 2]"', '"[0.5]","[0, 1]"', '"[0.5, ","[0, 1]"'])
+def test_an_answer_that_is_no_prediction_is_shown(body: str) -> None:
+    with pytest.raises(ValueError, match=r"dev-toy answered .*, which is no prediction"):
+        scoring.predictions_of(body, "dev-toy")
+
+
 def test_rows_are_read_as_they_stand_with_empty_fields_as_nulls(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text('note,x,y\n"a, b",UA,\nc,1.50,2\n')

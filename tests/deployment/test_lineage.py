@@ -44,7 +44,7 @@ def definition(model: Model, commit: str) -> dict[str, Any]:
 def flight_delay(**training: Any) -> Model:
     declared = load(REPOSITORY).environments[0].models[0].model_dump()
     declared["training"] |= training
-    return Model.model_validate(declared | ({"fairness": {}} if training == SEARCH else {}))
+    return Model.model_validate(declared)
 
 
 @pytest.mark.parametrize("training", [{}, TUNING, SEARCH], ids=["trained", "tuned", "searched"])

@@ -19,7 +19,6 @@ def changed(model: Model) -> Model:
     declared = model.model_dump()
     if model.name == "flight_delay":
         declared["training"] |= {"algorithm": "automl", "hyperparameters": {}}
-        declared["fairness"] = {}
     else:
         declared["training"] |= {"tuning": TUNING}
     return Model.model_validate(declared)

@@ -34,7 +34,7 @@ Matrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What `model.json` says."""
+    """What `model.json` says. A model that a search has made has no trees, hyperparameters and versions to tell of."""
 
     model: str
     features: tuple[str, ...]
@@ -80,8 +80,7 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
     """Write the artifact; the directory is created, and files of an earlier run in it are replaced."""
     directory.mkdir(parents=True, exist_ok=True)
     artifact.booster.save_model(directory / BOOSTER_FILE)
-    text = json.dumps(asdict(artifact.description), indent=2, sort_keys=True)
-    (directory / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    write_description(artifact.description, directory / DESCRIPTION_FILE)
     target = directory / CODE_DIRECTORY / artifact.code.name
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(artifact.code.package, target, ignore=shutil.ignore_patterns("__pycache__", "tests"))
@@ -92,13 +91,24 @@ def read_description(directory: Path) -> Description:
     for name in (BOOSTER_FILE, DESCRIPTION_FILE):
         if not (directory / name).is_file():
             raise JobError(f"{directory} is no model of this runtime: {name} is missing")
+    return parse_description(directory / DESCRIPTION_FILE)
+
+
+def parse_description(file: Path) -> Description:
+    """Read a description that may stand alone; raises JobError for what is none."""
     try:
-        values = json.loads((directory / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
         description = Description(**{**values, "features": tuple(values["features"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise JobError(f"{directory / DESCRIPTION_FILE} can't be read: {error}") from error
-    problem_named(description.problem, f"{directory / DESCRIPTION_FILE}: problem")
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise JobError(f"{file} can't be read: {error}") from error
+    problem_named(description.problem, f"{file}: problem")
     return description
+
+
+def write_description(description: Description, file: Path) -> None:
+    """Write a description as it is read again; the directory is created."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(description), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def load_artifact(directory: Path) -> Artifact:

@@ -20,7 +20,7 @@ SHOWN_POINTS = 20
 
 def card_json(judged: Judged) -> dict[str, Any]:
     """The card; what isn't known is left out."""
-    description, gate = judged.artifact.description, judged.statistics.get("gate")
+    description, gate = judged.description, judged.statistics.get("gate")
     details = {
         "name": f"{description.model} on held-out days"[:LONGEST_NAME],
         "metric_groups": _metric_groups(judged),
@@ -34,7 +34,7 @@ def card_json(judged: Judged) -> dict[str, Any]:
             "model_name": description.model,
             "model_description": purpose(judged)[:LONGEST_DETAIL],
             "problem_type": description.problem.replace("_", " "),
-            "algorithm_type": f"XGBoost, {description.trees} trees",
+            "algorithm_type": judged.algorithm,
             "model_creator": "training pipeline",
             "model_artifact": [uri for name, uri in judged.lineage.items() if name == "model"],
         },
@@ -51,9 +51,9 @@ def card_file(judged: Judged) -> str:
 
 def purpose(judged: Judged) -> str:
     """What the model is for: the first line of its package's documentation."""
-    module = judged.artifact.code.package / "__init__.py"
+    module = judged.code.package / "__init__.py"
     text = module.read_text(encoding="utf-8").strip().strip('"').strip() if module.is_file() else ""
-    return text.splitlines()[0] if text else judged.artifact.description.model.replace("_", " ")
+    return text.splitlines()[0] if text else judged.description.model.replace("_", " ")
 
 
 def _metric_groups(judged: Judged) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def _group(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _details(judged: Judged) -> dict[str, str]:
-    description = judged.artifact.description
+    description = judged.description
     days = {
         f"{part}_days": f"{span['first']} to {span['last']}, {description.rows[part]} rows"
         for part, span in description.days.items()
@@ -98,8 +98,8 @@ def _details(judged: Judged) -> dict[str, str]:
     }
     values = {
         **days,
-        "hyperparameters": json.dumps(description.hyperparameters),
-        "versions": json.dumps(description.versions),
+        **({"hyperparameters": json.dumps(description.hyperparameters)} if description.hyperparameters else {}),
+        **({"versions": json.dumps(description.versions)} if description.versions else {}),
         "features": ", ".join(description.features),
         **{name.replace(" ", "_"): value for name, value in judged.lineage.items()},
     }

@@ -26,7 +26,7 @@ SHOWN_METRICS = {
 
 def card_page(judged: Judged) -> str:
     """The page; sections about what wasn't measured are left out."""
-    description = judged.artifact.description
+    description = judged.description
     sections = [
         _gate(judged),
         f'<div class="pair">{_curves(judged)}{_calibration(judged)}</div>',
@@ -61,7 +61,8 @@ def _figures(judged: Judged) -> Iterable[tuple[str, str]]:
     dataset = judged.statistics["dataset"]
     yield "Test rows", f"{dataset['item_count']:,}"
     yield judged.problem.mean_label.replace("_", " ").capitalize(), _number(dataset[judged.problem.mean_label])
-    yield "Trees", f"{judged.artifact.description.trees:,}"
+    if judged.description.trees:
+        yield "Trees", f"{judged.description.trees:,}"
 
 
 def _gate(judged: Judged) -> str:
@@ -212,7 +213,7 @@ def _metrics(judged: Judged) -> str:
 
 
 def _lineage(judged: Judged) -> str:
-    description = judged.artifact.description
+    description = judged.description
     dataset = judged.statistics["dataset"]
     rows = [
         (f"{part} days", f"{span['first']} to {span['last']}, {description.rows[part]:,} rows")
@@ -222,8 +223,10 @@ def _lineage(judged: Judged) -> str:
     if "first_day" in dataset:
         rows.append(("test days", f"{dataset['first_day']} to {dataset['last_day']}, {dataset['item_count']:,} rows"))
     rows += [(name, f"<code>{escape(value)}</code>") for name, value in judged.lineage.items()]
-    rows.append(("hyperparameters", f"<code>{escape(_pairs(description.hyperparameters))}</code>"))
-    rows.append(("made with", f"<code>{escape(_pairs(description.versions))}</code>"))
+    rows.append(("algorithm", escape(judged.algorithm)))
+    for name, pairs in (("hyperparameters", description.hyperparameters), ("made with", description.versions)):
+        if pairs:
+            rows.append((name, f"<code>{escape(_pairs(pairs))}</code>"))
     return _section("Lineage", _table(("What", "Value"), rows))
 
 

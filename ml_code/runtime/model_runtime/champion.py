@@ -19,12 +19,19 @@ import boto3
 import polars as pl
 from botocore.exceptions import BotoCoreError, ClientError
 
-from model_runtime.artifact import Description, read_description
+from model_runtime.artifact import DESCRIPTION_FILE, Description, parse_description, read_description
+from model_runtime.autopilot_answers import ANSWERS_FILE, read_scores
 from model_runtime.errors import JobError
 from model_runtime.metrics import Floats
+from model_runtime.paths import ContainerPaths
 from model_runtime.predictions import ARCHIVE, unpack_model
+from model_runtime.problems import PROBLEMS
+from model_runtime.tables import ROWS_FILE, write_rows
+from model_runtime.transform import NoAnswer, transform
 
 SECONDS_TO_ANSWER = 1800
+SEARCHED = "automl"
+"""The metadata `Algorithm` of versions that are images and archives of Autopilot's."""
 
 
 class NotComparable(Exception):
@@ -33,12 +40,13 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Champion:
-    """An approved version and its unpacked artifact."""
+    """An approved version and its unpacked artifact, or the container of one that only its own container can load."""
 
     version: int
     arn: str
     directory: Path
     description: Description
+    container: Mapping[str, Any] | None = None
 
     @property
     def last_day_seen(self) -> date | None:
@@ -69,6 +77,11 @@ def find_champion(group: str, directory: Path) -> Champion:
         raise JobError(f"the model registry can't be asked for the champion of {group}: {error}") from error
     version = int(package["ModelPackageVersion"])
     try:
+        if package.get("CustomerMetadataProperties", {}).get("Algorithm") == SEARCHED:
+            (container,) = package["InferenceSpecification"]["Containers"]
+            _download(_beside_the_report(package), directory / DESCRIPTION_FILE)
+            description = parse_description(directory / DESCRIPTION_FILE)
+            return Champion(version, package["ModelPackageArn"], directory, description, container)
         _download(_artifact_uri(package), directory / ARCHIVE)
         unpacked = unpack_model(directory, directory / "model")
         description = read_description(unpacked)
@@ -89,8 +102,10 @@ def check_comparable(champion: Champion, candidate: Description) -> None:
         raise NotComparable(f"version {champion.version} has other features; the candidate is {' and '.join(changes)}")
 
 
-def answers(champion: Champion, rows: pl.DataFrame, directory: Path) -> Floats:
+def answers(champion: Champion, rows: pl.DataFrame, directory: Path, paths: ContainerPaths) -> Floats:
     """What the champion predicts for the rows; raises NotComparable with its own reason when it can't."""
+    if champion.container is not None:
+        return _answers_of_container(champion, champion.container, rows, directory, paths)
     table, target = directory / "rows.parquet", directory / "predictions.parquet"
     rows.select(champion.description.features).write_parquet(table)
     command = [sys.executable, "-m", "model_runtime.predictions", *map(str, (champion.directory, table, target))]
@@ -107,6 +122,29 @@ def answers(champion: Champion, rows: pl.DataFrame, directory: Path) -> Floats:
         raise NotComparable(f"version {champion.version} can't be loaded: {last}")
     found: Floats = pl.read_parquet(target)["prediction"].to_numpy()
     return found
+
+
+def _answers_of_container(
+    champion: Champion, container: Mapping[str, Any], rows: pl.DataFrame, directory: Path, paths: ContainerPaths
+) -> Floats:
+    table, target = directory / ROWS_FILE, directory / ANSWERS_FILE
+    write_rows(rows, champion.description.features, table)
+    problem = PROBLEMS[champion.description.problem]
+    try:
+        transform(container, table, f"champion-{champion.version}", paths, target)
+    except NoAnswer as error:
+        raise NotComparable(f"version {champion.version} can't be asked: {_line(error)}") from error
+    try:
+        found = read_scores(target, problem)
+        problem.check_predictions(found, rows.height)
+    except JobError as error:
+        raise NotComparable(f"version {champion.version} gave no scores: {_line(error)}") from error
+    return found
+
+
+def _beside_the_report(package: Mapping[str, Any]) -> str:
+    report = str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
+    return f"{report.rpartition('/')[0]}/{DESCRIPTION_FILE}"
 
 
 def _artifact_uri(package: Mapping[str, Any]) -> str:

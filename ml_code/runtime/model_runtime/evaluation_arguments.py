@@ -15,12 +15,16 @@ from model_runtime.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The gate's bound (None: no gate), the group whose champion contends (None: no comparison), and the facets."""
+    """The gate's bound (None: no gate), the group whose champion contends (None: no comparison), and the facets.
+
+    `asks_containers` says that the job's role may ask a champion which has a container of its own, by a transform job.
+    """
 
     bound: Bound | None = None
     champions: str | None = None
     margin: float = 0.0
     facets: tuple[Facet, ...] = ()
+    asks_containers: bool = False
 
 
 def parse_arguments(argv: Sequence[str], problem: Problem) -> Asked:
@@ -30,6 +34,7 @@ def parse_arguments(argv: Sequence[str], problem: Problem) -> Asked:
         parser.add_argument(name)
     parser.add_argument("--margin", default="0")
     parser.add_argument("--facet", action="append", default=[])
+    parser.add_argument("--ask-containers", action="store_true")
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise JobError(f"evaluate doesn't know the arguments {' '.join(unknown)}")
@@ -37,7 +42,13 @@ def parse_arguments(argv: Sequence[str], problem: Problem) -> Asked:
     if margin < 0:
         raise JobError(f"--margin must be at least 0, got {known.margin}")
     facets = tuple(parse_facet(text, problem) for text in known.facet)
-    return Asked(bound=_bound(known, problem), champions=known.champions, margin=margin, facets=facets)
+    return Asked(
+        bound=_bound(known, problem),
+        champions=known.champions,
+        margin=margin,
+        facets=facets,
+        asks_containers=known.ask_containers,
+    )
 
 
 def _bound(known: argparse.Namespace, problem: Problem) -> Bound | None:

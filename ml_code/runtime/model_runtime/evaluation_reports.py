@@ -36,7 +36,7 @@ def write_reports(judged: Judged, paths: ContainerPaths) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     judged = replace(judged, lineage=lineage(paths.base / "config" / "processingjobconfig.json"))
     reports: dict[str, Any] = {"evaluation": judged.statistics, "constraints": constraints(judged)}
-    label = judged.artifact.description.label
+    label = judged.description.label
     reports["bias"] = {"version": ANALYSIS_VERSION, **bias_json(judged.groups, label, judged.problem)}
     if judged.explanations:
         explained = explanations_json(judged.explanations)

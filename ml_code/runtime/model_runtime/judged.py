@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from model_runtime.artifact import Artifact
+from model_runtime.artifact import Description
 from model_runtime.bias import GroupBias
 from model_runtime.datasets import DAY
 from model_runtime.explanations import Explanations
 from model_runtime.metrics import Floats, Labels
+from model_runtime.model_code import ModelCode
 from model_runtime.problems import BINARY_CLASSIFICATION, PROBLEMS, Problem
 
 CALIBRATION_BINS = 10
@@ -44,10 +45,13 @@ class Rivals:
 class Judged:
     """The model and its test rows, the evaluation report, and what is only in the other reports.
 
-    `diagnostics` is the training's report, None when it left none; `lineage` maps names to URIs and the like.
+    `description` and `code` are the model's, `algorithm` what made it, in words. `diagnostics` is the report of the
+    training, None when it left none; `lineage` maps names to URIs and the like.
     """
 
-    artifact: Artifact
+    description: Description
+    code: ModelCode
+    algorithm: str
     statistics: Mapping[str, Any]
     test: pl.DataFrame
     labels: Any
@@ -61,7 +65,7 @@ class Judged:
     @property
     def problem(self) -> Problem:
         """The kind of question."""
-        return PROBLEMS[self.artifact.description.problem]
+        return PROBLEMS[self.description.problem]
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -73,7 +77,7 @@ class Judged:
         """The facets with what they leave, and the weeks of the test days; parts of fewer than 20 rows are left out."""
         found = []
         for group in self.groups:
-            chosen = group.facet.rows(self.test[group.facet.feature], self.artifact.code.encoders)
+            chosen = group.facet.rows(self.test[group.facet.feature], self.code.encoders)
             found.append(self._segment(f"{group.facet.feature} {group.facet.shown}", chosen))
             found.append(self._segment(f"{group.facet.feature} other than {group.facet.shown}", ~chosen))
         if DAY in self.test.columns and self.test.schema[DAY] == pl.Date:

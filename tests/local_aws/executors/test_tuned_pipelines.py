@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from mlops_cli.leaderboard import leaderboard_of
+from mlops_cli.scoring import predictions_of
 from stacks.model_settings import Model
 from stacks.training_definition import Surroundings, training_definition
 from tests.local_aws.executors.toy_lake import ROLE, ToyPipeline
@@ -41,7 +43,8 @@ training:
   validation_days: 5
   algorithm: automl
   automl: {candidates: 6, max_runtime_minutes: 1}
-gate: {metric: auc, minimum: 0.55}
+gate: {metric: auc, minimum: 0.55, champion: {margin: 0.05}}
+fairness: {facets: [{feature: carrier, above: 800, action: warn}]}
 """
 
 
@@ -105,8 +108,22 @@ def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
     # an hour of the day tells how late flights are: the candidate knows it on days that it hasn't seen
     assert judged["binary_classification_metrics"]["auc"]["value"] > 0.6
     assert judged["dataset"]["item_count"] == 200
+    assert judged["champion"] == {"compared": False, "reason": "no version of toy is approved yet"}
+    bias = json.loads(toy.report(package, "bias.json"))
+    assert bias["post_training_bias_metrics"]["facets"]["carrier"][0]["value_or_threshold"] == "(800, inf)"
+    assert package["ModelMetrics"]["Bias"]["Report"]["S3Uri"].endswith("/bias.json")
+    card = json.loads(package["ModelCard"]["ModelCardContent"])
+    assert card["model_overview"]["algorithm_type"].startswith("SageMaker Autopilot")
+    assert b"<h2>ROC</h2>" in toy.report(package, "model_card.html")
 
     sagemaker.update_model_package(ModelPackageArn=version, ModelApprovalStatus="Approved")
+    again = json.loads(toy.report(toy.registered(toy()), "evaluation.json"))
+    assert (again["champion"]["compared"], again["champion"]["version"], again["champion"]["rows"]) == (True, 1, 200)
+    difference = again["champion"]["difference"]
+    assert difference["champion"] == pytest.approx(judged["binary_classification_metrics"]["auc"]["value"])
+    assert "champion, version 1" in again["gate"]["reason"]
+    assert not [each for each in sagemaker.list_models()["Models"] if each["ModelName"].startswith("champion")]
+
     sagemaker.create_model(ModelName="toy", ExecutionRoleArn=ROLE, PrimaryContainer={"ModelPackageName": version})
     variant = {"VariantName": "live", "ModelName": "toy", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName="toy", ProductionVariants=[variant])
@@ -115,5 +132,5 @@ def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
     answer = server.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="toy", ContentType="text/csv", Body=b"5,100,400\n22,100,400\n"
     )
-    late = [float(line.split('"')[1].strip("[]").split(",")[1]) for line in answer["Body"].read().decode().splitlines()]
+    late = predictions_of(answer["Body"].read().decode(), "toy")
     assert late[1] > late[0]
