@@ -162,8 +162,8 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
             "removel: destroy\n",
             [
                 "config/dev.yaml:1: removel is not a known key; did you mean 'removal'?; known here: account, "
-                "alarm_email, budget, capture_retention_days, datasets, log_retention_days, models, network, "
-                "quarantine_retention_days, query_limit_gb, region, removal, studio"
+                "alarm_email, budget, capture_retention_days, datasets, log_retention_days, models, native, "
+                "network, quarantine_retention_days, query_limit_gb, region, registry, removal, studio"
             ],
             id="unknown key",
         ),
