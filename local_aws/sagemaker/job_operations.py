@@ -1,10 +1,10 @@
-"""The API of training and processing jobs: create, describe, list and stop."""
+"""The API of jobs of every kind: create, describe, list and stop."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS, ContainerJob
@@ -14,7 +14,41 @@ from local_aws.sagemaker.training_job import TrainingJob
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, not_found
 
 DAY_SECONDS = 24 * 60 * 60
-Job = TypeVar("Job", bound=ContainerJob)
+
+
+class AnyJob(Protocol):
+    """A job as its API sees it: one that runs a container, or one that starts such jobs.
+
+    `record` is what the Describe operation returns; `finished` is set after its last change.
+    """
+
+    kind: ClassVar[str]
+    name_member: ClassVar[str]
+    arn_member: ClassVar[str]
+    status_member: ClassVar[str]
+    record: Record
+    finished: threading.Event
+
+    def __init__(self, workspace: Workspace, record: Record) -> None: ...
+
+    @classmethod
+    def check(cls, request: Record) -> None:
+        """Refuse a request that SageMaker or the local AWS refuses beyond the shape of the API."""
+
+    @property
+    def status(self) -> str: ...
+
+    def start(self) -> None:
+        """Begin; the clock knows of it from now on."""
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Ask it to stop; returns when it has nothing running any more."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Return when its thread has ended, or after so many seconds."""
+
+
+Job = TypeVar("Job", bound=AnyJob)
 
 
 class JobOperations(Generic[Job]):
@@ -50,7 +84,7 @@ class JobOperations(Generic[Job]):
                     f"{self._type.kind} job with this name already exists "
                     f"({self._jobs[name].record[self._type.arn_member]})",
                 )
-            job = self._type(self._workspace, self._new_record(request))
+            job = self._new_job(request)
             self._workspace.tag(job.record[self._type.arn_member], request.get("Tags", []))
             self._jobs[name] = job
             job.start()
@@ -74,17 +108,25 @@ class JobOperations(Generic[Job]):
         for job in running:
             job.join(timeout=15)
 
+    def _new_job(self, request: Record) -> Job:
+        return self._type(self._workspace, self._new_record(request))
+
+    def _arn_kind(self) -> str:
+        """What the ARN calls the job, as training-job."""
+        return f"{self._type.kind}-job"
+
     def _new_record(self, request: Record) -> Record:
         moment = self._workspace.now()
         record: Record = {
-            "StoppingCondition": {"MaxRuntimeInSeconds": DAY_SECONDS},
             **{member: value for member, value in request.items() if member != "Tags"},
-            self._type.arn_member: self._workspace.arn(f"{self._type.kind}-job", request[self._type.name_member]),
+            self._type.arn_member: self._workspace.arn(self._arn_kind(), request[self._type.name_member]),
             self._type.status_member: "InProgress",
             "CreationTime": moment,
             "LastModifiedTime": moment,
         }
-        record["StoppingCondition"].setdefault("MaxRuntimeInSeconds", DAY_SECONDS)
+        if issubclass(self._type, ContainerJob):
+            limits = request.get("StoppingCondition", {})
+            record["StoppingCondition"] = {"MaxRuntimeInSeconds": DAY_SECONDS, **limits}
         if self._type is TrainingJob:
             record["SecondaryStatus"] = "Starting"
             record["SecondaryStatusTransitions"] = [
@@ -97,9 +139,13 @@ class JobOperations(Generic[Job]):
 
     def _list(self, request: Record) -> dict[str, Any]:
         with self._workspace.lock:
-            records = [job.record for job in self._jobs.values()]
+            records = [self._summary(job) for job in self._jobs.values()]
         found, token = listed(records, request, name=self._type.name_member, status=self._type.status_member)
         return {f"{self._word}Summaries": found, "NextToken": token}
+
+    def _summary(self, job: Job) -> Record:
+        """What a list tells of a job."""
+        return job.record
 
     def _stop(self, request: Record) -> dict[str, Any]:
         job = self.job(request[self._type.name_member])

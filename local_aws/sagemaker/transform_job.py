@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from local_aws.jobs.process import Outcome
 from local_aws.jobs.s3_files import S3_ERRORS, S3Uri, upload_directory
@@ -31,11 +31,11 @@ class TransformJob(ContainerJob):
     A file with a record that the model refuses has none; the other files go on, and the job fails at the end.
     """
 
-    kind = "transform"
+    kind: ClassVar[str] = "transform"
     log_group = "/aws/sagemaker/TransformJobs"
-    name_member = "TransformJobName"
-    arn_member = "TransformJobArn"
-    status_member = "TransformJobStatus"
+    name_member: ClassVar[str] = "TransformJobName"
+    arn_member: ClassVar[str] = "TransformJobArn"
+    status_member: ClassVar[str] = "TransformJobStatus"
     event = "SageMaker Transform Job State Change"
 
     def _image_uri(self) -> str:

@@ -7,11 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.training_job import TrainingJob
 from local_aws.sagemaker.tuning.early_stopping import MedianRule
+from local_aws.sagemaker.tuning.request import check_request
 from local_aws.sagemaker.tuning.search import Search
 from local_aws.sagemaker.tuning.trial import Trial, training_request
 from local_aws.sagemaker.workspace import Record, Workspace
@@ -27,10 +28,10 @@ MOST_FAILURES = 5
 class TuningJob(threading.Thread):
     """One tuning job. `record` is what the Describe operation returns; `finished` is set after its last change."""
 
-    kind = "tuning"
-    name_member = "HyperParameterTuningJobName"
-    arn_member = "HyperParameterTuningJobArn"
-    status_member = "HyperParameterTuningJobStatus"
+    kind: ClassVar[str] = "tuning"
+    name_member: ClassVar[str] = "HyperParameterTuningJobName"
+    arn_member: ClassVar[str] = "HyperParameterTuningJobArn"
+    status_member: ClassVar[str] = "HyperParameterTuningJobStatus"
     event = "SageMaker HyperParameter Tuning Job State Change"
 
     def __init__(
@@ -59,6 +60,11 @@ class TuningJob(threading.Thread):
         self._stop_requested = threading.Event()
         self._lock = threading.RLock()
         self._refresh()
+
+    @classmethod
+    def check(cls, request: Record) -> None:
+        """Refuse what the local AWS doesn't act on, and an objective that no job could print."""
+        check_request(request)
 
     def start(self) -> None:
         """Start the thread; the clock knows of it from now on."""

@@ -162,16 +162,18 @@ def test_one_class_fails_the_job_with_the_reason(
 
 
 def test_a_stopped_job_has_no_candidate(
-    search: Callable[..., str], ended: Callable[..., Any], sagemaker: Any, wait: Callable[..., Any]
+    server: Any, search: Callable[..., str], ended: Callable[..., Any], sagemaker: Any, wait: Callable[..., Any]
 ) -> None:
     search(table={"CompletionCriteria": {"MaxCandidates": 750, "MaxAutoMLJobRuntimeInSeconds": 600}})
     wait(
         lambda: sagemaker.describe_auto_ml_job_v2(AutoMLJobName="search")["AutoMLJobSecondaryStatus"],
         lambda status: status == "TrainingModels",
     )
+    assert [name for name in server.context.clock.busy() if name.endswith("job search")]  # time waits for it
     sagemaker.stop_auto_ml_job(AutoMLJobName="search")
     found = ended()
     assert found["AutoMLJobStatus"] == "Stopped"
+    wait(server.context.clock.busy, lambda busy: busy == [])
     assert "BestCandidate" not in found
     with pytest.raises(ClientError, match="DescribeAutoMLJobV2 describes it"):
         sagemaker.describe_auto_ml_job(AutoMLJobName="search")

@@ -80,8 +80,11 @@ def transform(server: Any, sagemaker: Any, wait: Callable[..., Any]) -> Callable
 
         if stop:
             wait(describe, lambda found: "TransformStartTime" in found)
+            assert "transform job job" in server.context.clock.busy()  # time waits for it
             sagemaker.stop_transform_job(TransformJobName="job")
-        return dict(wait(describe, lambda found: found["TransformJobStatus"] in ENDED, 60))
+        ended = dict(wait(describe, lambda found: found["TransformJobStatus"] in ENDED, 60))
+        wait(server.context.clock.busy, lambda busy: busy == [])
+        return ended
 
     return run
 

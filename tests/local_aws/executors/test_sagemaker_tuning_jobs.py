@@ -207,14 +207,16 @@ def test_training_jobs_that_never_print_the_objective_fail_the_tuning_job(
 
 
 def test_a_stopped_tuning_job_stops_its_training_jobs_and_keeps_its_best(
-    tune: Callable[..., str], ended: Callable[..., Any], trials: Callable[..., Any], sagemaker: Any, wait: Any
+    server: Any, tune: Callable[..., str], ended: Any, trials: Callable[..., Any], sagemaker: Any, wait: Any
 ) -> None:
     script = f"{READ}print('validation:auc=0.5', flush=True)\nif given['x'] != 'a': time.sleep(60)\n{SAVE}"
     tune(script, chosen("x", "a", "b", "c"), strategy="Grid", trials=None, parallel=1)
     wait(lambda: len(trials()), lambda count: count == 2)
+    assert "tuning job tuning" in server.context.clock.busy()  # time waits for it
     sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="tuning")
     found = ended()
     assert found["HyperParameterTuningJobStatus"] == "Stopped"
+    wait(server.context.clock.busy, lambda busy: busy == [])
     assert found["BestTrainingJob"]["TunedHyperParameters"] == {"x": "a"}
     assert [job["TrainingJobStatus"] for job in trials(SortBy="CreationTime")] == ["Completed", "Stopped"]
     with pytest.raises(ClientError, match="is in status Stopped"):
