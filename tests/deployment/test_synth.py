@@ -118,7 +118,7 @@ def test_what_learns_and_what_judges_is_tracked_and_nothing_else(templates: Temp
         for step in definition_of(template)["Steps"]
         if "MLFLOW_TRACKING_URI" in step["Arguments"].get("Environment", {})
     }
-    assert tracked == {"Train": True, "Evaluate": False}
+    assert tracked == {"Train": True, "Evaluate": True}
 
 
 def gate_of(template: Template) -> dict[str, Any]:
