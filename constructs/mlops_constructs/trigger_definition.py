@@ -7,13 +7,16 @@ isn't needed is left out. Its output is `{"PipelineExecutionArn": ..., "joined":
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 State = dict[str, Any]
 
 POLL_SECONDS = 30
-"""How often a trigger that waits looks whether the execution before it has ended."""
+"""After which a trigger that waits first looks whether the execution before it has ended; then less and less often."""
+LONGEST_POLL_SECONDS = 1800
+_POLL_GROWTH = 1.1  # it notices an end late by a tenth of the time that it has waited, at most
 LONGEST_SECONDS = 30 * 24 * 3600
 """After which a trigger gives up: an execution of a pipeline can run for 28 days."""
 _SHOWN = 50
@@ -49,6 +52,11 @@ def trigger_definition(pipeline_name: str, needed: NeededFile | None = None) -> 
     A trigger looks up the newest execution, waits until it has ended, and starts the one that comes after it, under a
     token made of the id of the one before. Triggers that have seen the same one get the same successor from SageMaker,
     however many they are; one that finds there an execution of other parameters than its own waits for it in turn.
+
+    An execution of a state machine ends with 25,000 events in its history [1]_, of which each look takes nine. So the
+    pause between two looks grows: the thirty days that a trigger waits at the longest are 1,500 of them.
+
+    .. [1] https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
     return {
         "Comment": f"Starts {pipeline_name}: one execution at a time, and none for nothing",
@@ -59,7 +67,7 @@ def trigger_definition(pipeline_name: str, needed: NeededFile | None = None) -> 
             **(_find_data(needed) if needed else {}),
             "FindNewest": _find_newest(pipeline_name),
             "IsRunning": _choice("{% $status in ['Executing', 'Stopping'] %}", "WaitForEnd", otherwise="CoolDown"),
-            "WaitForEnd": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "LookAgain"},
+            "WaitForEnd": _pause("LookAgain"),
             "LookAgain": _task(
                 "describePipelineExecution",
                 {"PipelineExecutionArn": "{% $seen %}"},
@@ -75,7 +83,7 @@ def trigger_definition(pipeline_name: str, needed: NeededFile | None = None) -> 
             "FindSuccessor": _find_successor(pipeline_name),
             "HasSuccessor": _has_successor(),
             "Start": _start(pipeline_name),
-            "GiveWay": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "FindSuccessor"},
+            "GiveWay": _pause("FindSuccessor"),
             "LookAtIt": _look_at_it(),
             "IsOurs": _is_ours(),
             "Started": _succeed("{% $successor %}", joined=False),
@@ -100,11 +108,17 @@ def _find_data(needed: NeededFile) -> dict[str, State]:
     }
 
 
+def _pause(following: str) -> State:
+    grown = f"{{% $min([$ceil($pause * {_POLL_GROWTH}), {LONGEST_POLL_SECONDS}]) %}}"
+    return {"Type": "Wait", "Seconds": "{% $pause %}", "Assign": {"pause": grown}, "Next": following}
+
+
 def _find_newest(pipeline_name: str) -> State:
     newest = "$states.result.PipelineExecutionSummaries[0]"
     return _list(
         pipeline_name,
         assign={
+            "pause": POLL_SECONDS,
             "seen": f"{{% $exists({newest}) ? {newest}.PipelineExecutionArn : 'none' %}}",
             "status": f"{{% $exists({newest}) ? {newest}.PipelineExecutionStatus : 'none' %}}",
             "started": f"{{% $exists({newest}) ? {newest}.StartTime : '{_BEGINNING}' %}}",
@@ -135,7 +149,12 @@ def _find_successor(pipeline_name: str) -> State:
 
 
 def _has_successor() -> State:
-    other = {"seen": "{% $newest %}", "status": "{% $newest_status %}", "started": "{% $newest_started %}"}
+    other = {
+        "seen": "{% $newest %}",
+        "status": "{% $newest_status %}",
+        "started": "{% $newest_started %}",
+        "pause": POLL_SECONDS,
+    }
     return {
         "Type": "Choice",
         "Choices": [
@@ -178,12 +197,17 @@ def _look_at_it() -> State:
 
 
 def _is_ours() -> State:
-    other = {"seen": "{% $successor %}", "status": "{% $newest_status %}", "started": "{% $newest_started %}"}
+    other = {
+        "seen": "{% $successor %}",
+        "status": "{% $newest_status %}",
+        "started": "{% $newest_started %}",
+        "pause": POLL_SECONDS,
+    }
     ours = _choice("{% $description = $mine %}", "Started", otherwise="IsRunning")
     return {**ours, "Assign": other}
 
 
-def _list(pipeline_name: str, *, assign: dict[str, str], following: str) -> State:
+def _list(pipeline_name: str, *, assign: Mapping[str, str | int], following: str) -> State:
     arguments = {
         "PipelineName": pipeline_name,
         "SortBy": "CreationTime",
@@ -197,7 +221,7 @@ def _task(
     operation: str,
     arguments: dict[str, Any],
     *,
-    assign: dict[str, str],
+    assign: Mapping[str, str | int],
     following: str,
     catch: list[dict[str, Any]] | None = None,
     service: str = "sagemaker",

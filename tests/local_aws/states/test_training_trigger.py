@@ -9,10 +9,17 @@ from typing import Any
 
 import pytest
 
-from mlops_constructs.trigger_definition import POLL_SECONDS, NeededFile, trigger_definition
+from mlops_constructs.trigger_definition import (
+    LONGEST_POLL_SECONDS,
+    LONGEST_SECONDS,
+    POLL_SECONDS,
+    NeededFile,
+    trigger_definition,
+)
 from tests.local_aws.states.conftest import IMAGE, ROLE, States, until
 
 NAME = "dev-model"
+MOST_EVENTS = 25_000  # of an execution, before Step Functions ends it
 NEW_DATA = {"trigger": "new-data", "at_most_every_hours": 24}
 
 
@@ -154,6 +161,27 @@ def test_triggers_during_a_run_are_remembered_and_start_one_execution_after_it(t
     (second,) = set(trainings.started_by(*waiting))
     assert second != first
     assert trainings.statuses() == ["Succeeded", "Succeeded"]
+
+
+def test_trigger_looks_less_and_less_often_so_that_its_history_outlasts_any_run(
+    trainings: Trainings,
+) -> None:
+    trainings.started_by(trainings.trigger())
+    waiting, clock = trainings.trigger(), trainings.states.clock
+    trainings.waits(waiting, "WaitForEnd")
+    pauses: list[float] = []
+    for look in range(2, 52):
+        began, upcoming = clock.now(), clock.upcoming()
+        assert upcoming is not None
+        pauses.append((upcoming - began).total_seconds())
+        clock.advance_to(upcoming)
+        until(lambda: trainings.states.current_states(waiting).count("WaitForEnd"), lambda count, at=look: count == at)
+    assert pauses[0] == POLL_SECONDS
+    assert all(later <= 1.2 * sooner for sooner, later in itertools.pairwise(pauses[10:]))
+    assert pauses[-1] == LONGEST_POLL_SECONDS
+    events_of_a_look = 9
+    looks = len(pauses) + LONGEST_SECONDS / LONGEST_POLL_SECONDS
+    assert events_of_a_look * looks < MOST_EVENTS
 
 
 def test_failed_run_does_not_block_the_next(trainings: Trainings) -> None:
