@@ -39,15 +39,10 @@ def commit_of(context: object) -> str:
     return context
 
 
-def commit_parameter(commit: str) -> Parameter:
-    """The parameter that an execution knows the commit by."""
-    return Parameter(name="Commit", type="String", default=commit)
-
-
 def metadata_of(
     prepare: ProcessingStep,
     *,
-    commit: Parameter,
+    commit: str,
     code: str,
     runtime: str,
     days: Mapping[str, Parameter],
@@ -55,11 +50,12 @@ def metadata_of(
 ) -> dict[str, Value]:
     """The CustomerMetadataProperties of a version.
 
-    `Data` is the manifest that was read, and never changes; `Code` the file of the model's code and `Runtime` the image
-    that trained and judged it, each named by a hash of its content; `days` the parameters that chose among the data.
+    `Commit` is no parameter, which whoever starts an execution could set. `Data` is the manifest that was read, and
+    never changes; `Code` the file of the model's code and `Runtime` the image that trained and judged it, each named by
+    a hash of its content; `days` the parameters that chose among the data.
     """
     return {
-        "Commit": commit.value,
+        "Commit": commit,
         "Data": prepare.input("features"),
         "Code": code,
         "Runtime": runtime,

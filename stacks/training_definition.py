@@ -26,7 +26,7 @@ from .candidate_steps import Candidate, candidate_of
 from .diagnostic_settings import METRICS
 from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
 from .gate_steps import Registration, bound_parameter, card_file, evaluate_arguments, gate_step, report_file
-from .lineage import COMMIT_VARIABLE, DATA_VARIABLE, UNKNOWN_COMMIT, commit_parameter, metadata_of
+from .lineage import COMMIT_VARIABLE, DATA_VARIABLE, UNKNOWN_COMMIT, metadata_of
 from .model_settings import Model
 from .native_steps import CHECKS, NativeServices, check_steps, debugger_of
 
@@ -69,8 +69,7 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
     validation_days = Parameter(name="ValidationDays", type="Integer", default=model.training.validation_days)
     bound = bound_parameter(model)
     data = Parameter(name="Data", type="String", default=surroundings.manifest)
-    commit = commit_parameter(surroundings.commit)
-    build = _Steps(model, surroundings, commit)
+    build = _Steps(model, surroundings)
     prepare = build.prepare(data, test_days, validation_days)
     if model.training.algorithm == "automl":
         steps = build.searched(prepare, bound)
@@ -81,15 +80,14 @@ def training_definition(model: Model, surroundings: Surroundings) -> PipelineDef
         gate = replace(build.gate(prepare, train, evaluate), depends_on=[step.name for step in checks])
         steps = [train, *checks, evaluate, gate]
     return PipelineDefinition(
-        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound, commit], steps=[prepare, *steps]
+        parameters=[data, FIRST_DAY, LAST_DAY, test_days, validation_days, bound], steps=[prepare, *steps]
     )
 
 
 class _Steps:
-    def __init__(self, model: Model, surroundings: Surroundings, commit: Parameter) -> None:
+    def __init__(self, model: Model, surroundings: Surroundings) -> None:
         self._model = model
         self._at = surroundings
-        self._commit = commit
         self._environment: dict[str, Value] = {"MODEL_NAME": model.name, "PROBLEM": model.problem}
         self._tracking = {"MLFLOW_TRACKING_URI": surroundings.tracking_uri} if surroundings.tracking_uri else {}
         self._caching = caching_of(model.training)
@@ -101,6 +99,7 @@ class _Steps:
 
     def prepare(self, data: Parameter, test_days: Parameter, validation_days: Parameter) -> ProcessingStep:
         files = self._model.training.files
+        outputs = {name: self._artifact(name) for name in self._prepared()} | self._checkpoints()
         return self._processing(
             "Prepare",
             arguments=[
@@ -116,7 +115,10 @@ class _Steps:
                 *(each for name in self._model.data.allow_leakage for each in ("--allow-leakage", name)),
             ],
             inputs={"code": self._at.code, "features": Manifest.newest(data.value), **self._analyses()},
-            outputs={name: self._artifact(name) for name in self._prepared()} | self._checkpoints(),
+            outputs=outputs,
+            # what a step writes is no part of what it is cached by: without this, an execution that wants one output
+            # more would take over one that has it not
+            environment={"OUTPUTS": ",".join(outputs)},
             isolated=self._model.training.network_isolation,
             caching=self._caching,
         )
@@ -235,12 +237,12 @@ class _Steps:
 
     def _judging(self, prepare: ProcessingStep) -> dict[str, Value]:
         """What only a step that isn't cached may know: it differs between executions that train the same model."""
-        return {COMMIT_VARIABLE: self._commit.value, DATA_VARIABLE: prepare.input("features")}
+        return {COMMIT_VARIABLE: self._at.commit, DATA_VARIABLE: prepare.input("features")}
 
     def _metadata(self, prepare: ProcessingStep) -> dict[str, Value]:
         return metadata_of(
             prepare,
-            commit=self._commit,
+            commit=self._at.commit,
             code=self._at.code,
             runtime=self._at.image_uri,
             days={parameter.name: parameter for parameter in (FIRST_DAY, LAST_DAY)},

@@ -50,12 +50,10 @@ def flight_delay(**training: Any) -> Model:
 @pytest.mark.parametrize("training", [{}, TUNING, SEARCH], ids=["trained", "tuned", "searched"])
 def test_of_the_commit_only_the_steps_that_judge_and_register_know(training: dict[str, Any]) -> None:
     found = definition(flight_delay(**training), COMMIT)
-    told = {step["Name"] for step in found["Steps"] if "Parameters.Commit" in json.dumps(step)}
-    assert told == {"Evaluate", "Gate"}
     other = definition(flight_delay(**training), "another")
-    assert other["Steps"] == found["Steps"]
-    (commit,) = [each for each in found["Parameters"] if each["Name"] == "Commit"]
-    assert commit == {"Name": "Commit", "Type": "String", "DefaultValue": COMMIT}
+    steps = zip(found["Steps"], other["Steps"], strict=True)
+    assert [mine["Name"] for mine, its in steps if mine != its] == ["Evaluate", "Gate"]
+    assert "Commit" not in {each["Name"] for each in found["Parameters"]}, "whoever starts an execution can't set it"
 
 
 @pytest.mark.parametrize("training", [{}, TUNING, SEARCH], ids=["trained", "tuned", "searched"])
@@ -63,7 +61,7 @@ def test_a_version_notes_its_commit_data_code_runtime_and_stage(training: dict[s
     (gate,) = [step for step in definition(flight_delay(**training), COMMIT)["Steps"] if step["Name"] == "Gate"]
     (register,) = gate["Arguments"]["IfSteps"]
     noted = register["Arguments"]["CustomerMetadataProperties"]
-    assert noted["Commit"] == {"Get": "Parameters.Commit"}
+    assert noted["Commit"] == COMMIT
     assert noted["Data"] == {"Get": "Steps.Prepare.ProcessingInputs['features'].S3Input.S3Uri"}
     assert (noted["Code"], noted["Runtime"]) == ("s3://assets/code.zip", "image:1")
     assert noted["Algorithm"] == training.get("algorithm", "xgboost")
@@ -77,8 +75,8 @@ def test_the_context_tells_the_commit(tmp_path: Path) -> None:
     settings = settings_of(dev.model_copy(update={"models": dev.models[:1]}))
     build(settings, REPOSITORY, context={**CONTEXT, "commit": COMMIT}, outdir=str(tmp_path)).synth()
     found = definition_of(templates_of(tmp_path)["dev/flight-delay-training"])
-    (commit,) = [each for each in found["Parameters"] if each["Name"] == "Commit"]
-    assert commit["DefaultValue"] == COMMIT
+    (evaluate,) = [step for step in found["Steps"] if step["Name"] == "Evaluate"]
+    assert evaluate["Arguments"]["Environment"]["GIT_COMMIT"] == COMMIT
 
 
 def test_a_commit_that_a_version_can_not_carry_is_refused_and_none_is_unknown() -> None:

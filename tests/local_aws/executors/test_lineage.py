@@ -23,8 +23,14 @@ gate: {metric: auc, minimum: 0.55}
 FIRST, SECOND = "a" * 40, f"{'b' * 40}-dirty"
 
 
-def model() -> Model:
-    return Model.model_validate(yaml.safe_load(DECLARATION))
+def model(**training: Any) -> Model:
+    declared = yaml.safe_load(DECLARATION)
+    declared["training"] |= training
+    return Model.model_validate(declared)
+
+
+def taken_over(steps: dict[str, Any]) -> set[str]:
+    return {name for name, step in steps.items() if "SourcePipelineExecutionArn" in step.get("CacheHitResult", {})}
 
 
 def test_two_commits_of_the_same_content_train_once_and_each_version_names_its_own(
@@ -34,10 +40,7 @@ def test_two_commits_of_the_same_content_train_once_and_each_version_names_its_o
 ) -> None:
     before = toy.registered(toy(training_definition(model(), replace(lake, commit=FIRST))))
     steps = toy(training_definition(model(), replace(lake, commit=SECOND)))
-    taken_over = {
-        name for name, step in steps.items() if "SourcePipelineExecutionArn" in step.get("CacheHitResult", {})
-    }
-    assert taken_over == {"Prepare", "Train"}  # Evaluate asks the registry, and always runs
+    assert taken_over(steps) == {"Prepare", "Train"}  # Evaluate asks the registry, and always runs
     after = toy.registered(steps)
     noted = [each["CustomerMetadataProperties"] for each in (before, after)]
     assert [each["Commit"] for each in noted] == [FIRST, SECOND]
@@ -46,6 +49,17 @@ def test_two_commits_of_the_same_content_train_once_and_each_version_names_its_o
     assert noted[0]["Code"] == lake.code
     assert noted[0]["Runtime"] == lake.image_uri
     assert after["ModelLifeCycle"] == {"Stage": "Development", "StageStatus": "PendingApproval"}
+
+
+def test_checkpoints_that_are_switched_on_are_not_looked_for_in_what_was_prepared_without(
+    server: Any,
+    lake: Surroundings,
+    toy: ToyPipeline,
+) -> None:
+    toy.registered(toy(training_definition(model(), lake)))
+    steps = toy(training_definition(model(checkpoints=True), lake))
+    assert toy.registered(steps)["ModelApprovalStatus"] == "PendingManualApproval"
+    assert taken_over(steps) == set()
 
 
 def test_the_card_tells_the_commit_and_the_version_of_the_data(
