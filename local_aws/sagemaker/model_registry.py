@@ -6,6 +6,7 @@ from typing import Any
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.listing import listed
+from local_aws.sagemaker.model_card import check_model_card
 from local_aws.sagemaker.workspace import Operation, Record, Workspace, plain
 
 EVENT = "SageMaker Model Package State Change"
@@ -63,6 +64,7 @@ class ModelRegistry:
     def create(self, request: Record) -> Record:
         """Register a package: the next version of its group, or an unversioned one with a name."""
         workspace, moment = self._workspace, self._workspace.now()
+        _check_card(request)
         group_name = request.get("ModelPackageGroupName", "").rpartition("/")[2]
         if bool(group_name) == bool(request.get("ModelPackageName")):
             raise ApiError(
@@ -166,6 +168,7 @@ class ModelRegistry:
     def _update_package(self, request: Record) -> Record:
         if "AdditionalInferenceSpecificationsToAdd" in request:
             raise ApiError("ValidationException", "the local AWS doesn't add inference specifications to packages")
+        _check_card(request)
         with self._workspace.lock:
             package = self.package(request["ModelPackageArn"])
             if "ModelApprovalStatus" in request and "ModelPackageVersion" not in package:
@@ -192,3 +195,9 @@ class ModelRegistry:
         detail: dict[str, Any] = plain(package)
         detail["ModelPackageName"] = package["ModelPackageArn"].partition("model-package/")[2]
         self._workspace.emit(EVENT, detail, package["ModelPackageArn"])
+
+
+def _check_card(request: Record) -> None:
+    card = request.get("ModelCard", {}).get("ModelCardContent")
+    if card is not None:
+        check_model_card(card)

@@ -129,7 +129,7 @@ def test_a_searched_model_has_the_reports_of_a_trained_one_less_what_only_a_boos
     train = rows(days=30).filter(pl.col("day") < pl.date(2013, 1, 21))
     assert before["metrics"][0]["value"] == pytest.approx(1 - 2 * float((train["carrier"] > 800).mean()))
     card = json.loads(json_file(reports(container) / "model_card.json")["content"])
-    assert card["model_overview"]["algorithm_type"].startswith("SageMaker Autopilot")
+    assert card["additional_information"]["custom_details"]["algorithm_type"].startswith("SageMaker Autopilot")
     assert card["additional_information"]["custom_details"]["train_days"] == "2013-01-01 to 2013-01-20, 800 rows"
     assert "hyperparameters" not in card["additional_information"]["custom_details"]
     page = (reports(container) / "model_card.html").read_text()

@@ -1,12 +1,14 @@
-"""The model card by SageMaker's schema, as a model package carries it.
+"""The model card by SageMaker's schema for model packages, which is simpler than that of cards on their own.
 
-Source: Amazon SageMaker developer guide, "Model card JSON schema", and the schema of AWS::SageMaker::ModelCard, whose
-lengths and kinds of metrics these are.
+Its overview has only who made the model and where the artifact lies: what else is known of the model stands among the
+custom details. Source: Amazon SageMaker developer guide, "View and update the details of a model version", section
+"Model package model card schema", whose lengths and kinds of metrics these are.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +33,6 @@ def card_json(judged: Judged) -> dict[str, Any]:
         details["evaluation_observation"] = gate["reason"][:LONGEST_OBSERVATION]
     return {
         "model_overview": {
-            "model_name": description.model,
-            "model_description": purpose(judged)[:LONGEST_DETAIL],
-            "problem_type": description.problem.replace("_", " "),
-            "algorithm_type": judged.algorithm,
             "model_creator": "training pipeline",
             "model_artifact": [uri for name, uri in judged.lineage.items() if name == "model"],
         },
@@ -84,7 +82,7 @@ def _group(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     data = [
         {"name": key, "type": "number", "value": value}
         for key, value in values.items()
-        if isinstance(value, int | float) and value == value
+        if isinstance(value, int | float) and math.isfinite(value)
     ]
     return {"name": name[:LONGEST_NAME], "metric_data": data}
 
@@ -97,6 +95,10 @@ def _details(judged: Judged) -> dict[str, str]:
         if span
     }
     values = {
+        "model_name": description.model,
+        "model_description": purpose(judged),
+        "problem_type": description.problem.replace("_", " "),
+        "algorithm_type": judged.algorithm,
         **days,
         **({"hyperparameters": json.dumps(description.hyperparameters)} if description.hyperparameters else {}),
         **({"versions": json.dumps(description.versions)} if description.versions else {}),

@@ -140,3 +140,32 @@ def test_tags_go_with_their_resource(sagemaker: Any, register: Callable[..., str
     sagemaker.delete_model_package_group(ModelPackageGroupName="delay")
     sagemaker.create_model_package_group(ModelPackageGroupName="delay")
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("a model", "it is no JSON: "),
+        ('{"evaluation_details": [{"name": "x", "metadata": {"rows": NaN}}]}', "NaN is no number of JSON"),
+        ('{"model_overview": {"model_name": "delay"}}', "model_overview: .*'model_name' was unexpected"),
+        ('{"intended_uses": {"risk_rating": "none"}}', "intended_uses.risk_rating: 'none' is not one of"),
+        (
+            '{"evaluation_details": [{"name": "x", "metric_groups": [{"name": "y", "metric_data": ['
+            '{"name": "auc", "type": "bar_chart", "value": [0.9, "high"]}]}]}]}',
+            r"evaluation_details\[0\].metric_groups\[0\].metric_data\[0\].value\[1\]: 'high' is not of type 'number'",
+        ),
+        (
+            '{"additional_information": {"custom_details": {"rows": 3}}}',
+            "custom_details.rows: 3 is not of type 'string'",
+        ),
+    ],
+)
+def test_a_card_that_is_not_of_the_schema_of_packages_is_refused_with_its_path(
+    sagemaker: Any, register: Callable[..., str], card: str, reason: str
+) -> None:
+    told = {"ModelCardContent": card, "ModelCardStatus": "Draft"}
+    with pytest.raises(ClientError, match=reason):
+        register(ModelCard=told)
+    arn = register(ModelCard={"ModelCardContent": '{"model_overview": {}}', "ModelCardStatus": "Draft"})
+    with pytest.raises(ClientError, match=reason):
+        sagemaker.update_model_package(ModelPackageArn=arn, ModelCard=told)

@@ -113,7 +113,7 @@ def test_the_best_candidate_of_a_search_is_scored_judged_registered_and_answers(
     assert bias["post_training_bias_metrics"]["facets"]["carrier"][0]["value_or_threshold"] == "(800, inf)"
     assert package["ModelMetrics"]["Bias"]["Report"]["S3Uri"].endswith("/bias.json")
     card = json.loads(package["ModelCard"]["ModelCardContent"])
-    assert card["model_overview"]["algorithm_type"].startswith("SageMaker Autopilot")
+    assert card["additional_information"]["custom_details"]["algorithm_type"].startswith("SageMaker Autopilot")
     assert b"<h2>ROC</h2>" in toy.report(package, "model_card.html")
 
     sagemaker.update_model_package(ModelPackageArn=version, ModelApprovalStatus="Approved")
