@@ -57,7 +57,7 @@ def test_checkpoints_that_are_switched_on_are_not_looked_for_in_what_was_prepare
     toy: ToyPipeline,
 ) -> None:
     toy.registered(toy(training_definition(model(), lake)))
-    steps = toy(training_definition(model(checkpoints=True), lake))
+    steps = toy(training_definition(model(checkpoints={}), lake))
     assert toy.registered(steps)["ModelApprovalStatus"] == "PendingManualApproval"
     assert taken_over(steps) == set()
 
