@@ -81,7 +81,7 @@ class EnvironmentStage(Stage):
         experiments: Experiments | None,
     ) -> None:
         studio, network = blueprint.settings.environment.studio, blueprint.studio_network
-        if studio is None or studio.domain is None or network is None:
+        if studio is None or studio.domain is None or network is None or blueprint.network is None:
             return
         stack = StudioDomainStack(
             self,
@@ -89,12 +89,14 @@ class EnvironmentStage(Stage):
             blueprint=blueprint,
             settings=studio.domain,
             network=network,
+            jobs_network=blueprint.network,
             teams=studio.teams,
             foundation=foundation,
+            lake=data.lake,
         )
         if experiments:
             stack.grant_experiments(experiments)
         for model in blueprint.settings.models:
             for name, team in studio.teams.items():
                 if model.name in team.models:
-                    stack.grant_model(name, model, trainings[model.name], data.lake)
+                    stack.grant_model(name, model, trainings[model.name])

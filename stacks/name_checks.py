@@ -12,7 +12,11 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "ground_truth": "the folder of what became of predictions",
         "predictions": "the folder of predictions",
     },
-    "models": {"mlflow": "the folder of experiments", "queries": "the folder of the results of queries"},
+    "models": {
+        "experiments": "the folder of what teams try",
+        "mlflow": "the folder of experiments",
+        "queries": "the folder of the results of queries",
+    },
 }
 """Names that stand for other folders of the buckets that datasets and models have folders in."""
 

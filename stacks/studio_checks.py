@@ -13,6 +13,9 @@ from .settings import Environment
 from .studio_settings import Studio
 from .yaml_source import KeyPath, YamlSource, dotted
 
+_OF_APPS = "AppInstanceType"
+_OF_JOBS = ("ProcessingInstanceType", "TrainingInstanceType")
+
 
 def check_studio(
     environment: Environment | None,
@@ -73,9 +76,13 @@ def _lost_teams(studio: Studio, source: YamlSource, models: Mapping[str, Model |
             if model not in models:
                 said = f"{model!r} is no model of config/platform.yaml{nearest(model, models)}"
                 problems.append(_finding(source, (*at, "models", index), said))
-        if team.instance_type not in _machines():
-            said = f"{team.instance_type!r} is no machine of Studio{nearest(team.instance_type, _machines())}"
+        if team.instance_type not in _machines(_OF_APPS):
+            said = f"{team.instance_type!r} is no machine of Studio{nearest(team.instance_type, _machines(_OF_APPS))}"
             problems.append(_finding(source, (*at, "instance_type"), said))
+        for index, machine in enumerate(team.job_instance_types or []):
+            if machine not in _machines(*_OF_JOBS):
+                said = f"{machine!r} is no machine of jobs{nearest(machine, _machines(*_OF_JOBS))}"
+                problems.append(_finding(source, (*at, "job_instance_types", index), said))
         folded = [user.casefold() for user in team.users]
         for index, user in enumerate(team.users):
             first = folded.index(user.casefold())
@@ -91,7 +98,7 @@ def _finding(source: YamlSource, key: KeyPath, said: str) -> str:
 
 
 @cache
-def _machines() -> tuple[str, ...]:
-    """The machines that SageMaker's API takes for apps."""
-    shapes = Loader().load_service_model("sagemaker", "service-2")["shapes"]
-    return tuple(each for each in shapes["AppInstanceType"]["enum"] if each.startswith("ml."))
+def _machines(*shapes: str) -> tuple[str, ...]:
+    """The machines that SageMaker's API takes for one of some uses."""
+    known = Loader().load_service_model("sagemaker", "service-2")["shapes"]
+    return tuple(dict.fromkeys(each for shape in shapes for each in known[shape]["enum"] if each.startswith("ml.")))

@@ -7,8 +7,10 @@ from constructs import Construct
 
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.experiments import Experiments
+from mlops_constructs.job_resources import JobNetwork
 from mlops_constructs.studio_domain import StudioDomain, StudioNetwork
 from mlops_constructs.studio_team import StudioTeam, Workspace
+from mlops_constructs.team_jobs import TeamJobs
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
@@ -16,9 +18,15 @@ from .model_settings import Model
 from .studio_settings import Domain, Team
 from .training_stack import TrainingStack
 
+TRIED_FOLDER = "experiments/"
+"""The folder of the artifacts that teams write, each below its name; nothing of the platform reads it."""
+
 
 class StudioDomainStack(Stack):
-    """A domain of its own stack, after the trainings: what teams may do is said of what others have built."""
+    """A domain of its own stack, after the trainings: what teams may do is said of what others have built.
+
+    A team's own jobs run in `jobs_network`, in a role of the team.
+    """
 
     def __init__(
         self,
@@ -28,11 +36,13 @@ class StudioDomainStack(Stack):
         blueprint: Blueprint,
         settings: Domain,
         network: StudioNetwork,
+        jobs_network: JobNetwork,
         teams: dict[str, Team],
         foundation: FoundationStack,
+        lake: DataLake,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
-        self._environment = blueprint.settings.name
+        self._blueprint, self._lake = blueprint, lake
         self._domain = StudioDomain(
             self,
             "Studio",
@@ -43,33 +53,54 @@ class StudioDomainStack(Stack):
             removal=blueprint.removal,
         )
         self.teams = {name: self._define_team(name, team) for name, team in teams.items()}
+        places = Construct(self, "Jobs")
+        self.jobs = {
+            name: TeamJobs(places, _id(name), image=foundation.image, key=foundation.key, network=jobs_network)
+            for name in teams
+        }
+        for name, team in teams.items():
+            self._let_run_jobs(name, team)
         CfnOutput(self, "DomainId", value=self._domain.domain_id)
         CfnOutput(self, "SecurityGroupId", value=self._domain.security_group_id)
 
     def grant_experiments(self, experiments: Experiments) -> None:
-        """Let everybody track experiments, and look at them in a browser."""
-        for team in self.teams.values():
+        """Let everybody track experiments, in jobs too, and look at them in a browser."""
+        for name, team in self.teams.items():
             experiments.grant_track(team.role)
             experiments.grant_open(team.role)
+            experiments.grant_track(self.jobs[name].role)
 
-    def grant_model(self, team_name: str, model: Model, training: TrainingStack, lake: DataLake) -> None:
-        """Let a team work on a model: read its data, artifacts and versions, and run its pipeline and jobs like its.
+    def grant_model(self, team_name: str, model: Model, training: TrainingStack) -> None:
+        """Let a team work on a model: read its data, artifacts and versions, and run its pipeline.
 
-        Approving versions, and releasing them, is not among it.
+        Its own jobs read the data. Approving versions, releasing them, and writing what they are made of is not among
+        it.
         """
         role = self.teams[team_name].role
-        lake.grant_read(role, "curated", f"{model.data.dataset}/")
-        lake.grant_read(role, "artifacts", f"{model.name}/")
+        for reader in (role, self.jobs[team_name].role):
+            self._lake.grant_read(reader, "curated", f"{model.data.dataset}/")
+        self._lake.grant_read(role, "artifacts", f"{model.name}/")
         training.training.grant_run(role)
-        # Environments may share an account.
-        training.training.grant_jobs(role, f"{self._environment}-{team_name}-")
         training.registry.grant_list(role)
         training.registry.grant_read(role)
 
+    def _let_run_jobs(self, name: str, team: Team) -> None:
+        people, jobs = self.teams[name], self.jobs[name]
+        for role in (people.role, jobs.role):
+            self._lake.grant_read_write(role, "artifacts", f"{TRIED_FOLDER}{name}/")
+        models = [each for each in self._blueprint.settings.models if each.name in team.models]
+        machines = team.job_instance_types or [*(each.training.instance_type for each in models), team.instance_type]
+        # Environments may share an account.
+        jobs.grant_run(people.role, prefix=f"{self._blueprint.settings.name}-{name}-", instance_types=machines)
+
     def _define_team(self, name: str, team: Team) -> StudioTeam:
         return self._domain.add_team(
-            "".join(word.capitalize() for word in name.split("-")),
+            _id(name),
             team_name=name,
             members=team.users,
             workspace=Workspace(instance_type=team.instance_type, volume_gb=team.volume_gb),
         )
+
+
+def _id(team_name: str) -> str:
+    return "".join(word.capitalize() for word in team_name.split("-"))

@@ -25,6 +25,8 @@ class Team(Section):
     """Models of config/platform.yaml whose data they read and whose trainings they start and read."""
     instance_type: InstanceType = "ml.t3.medium"
     """The machine that each of them may use, and no other."""
+    job_instance_types: Annotated[list[InstanceType], Field(min_length=1), AfterValidator(unique)] | None = None
+    """Machines that jobs of their own may run on; left out: those that their models train on, and `instance_type`."""
     volume_gb: Annotated[int, Field(ge=5, le=16384)] = 20
     """GiB of the disk that each one's files lie on; it can grow, and never shrink."""
 

@@ -128,7 +128,7 @@ class StudioDomain(Construct):
                 )
             ],
         )
-        ec2.CfnSecurityGroupIngress(
+        incoming = ec2.CfnSecurityGroupIngress(
             self,
             "FromApps",
             group_id=group.ref,
@@ -138,7 +138,7 @@ class StudioDomain(Construct):
             to_port=last,
             description="Between apps",
         )
-        ec2.CfnSecurityGroupEgress(
+        outgoing = ec2.CfnSecurityGroupEgress(
             self,
             "ToApps",
             group_id=group.ref,
@@ -148,7 +148,8 @@ class StudioDomain(Construct):
             to_port=last,
             description="Between apps",
         )
-        group.apply_removal_policy(self._removal)  # a domain that is kept needs it
+        for each in (group, incoming, outgoing):
+            each.apply_removal_policy(self._removal)  # a domain that is kept needs them
         return group
 
     def _define_domain(self, name: str, network: StudioNetwork, idle_minutes: int) -> sagemaker.CfnDomain:

@@ -113,25 +113,6 @@ class TrainingPipeline(Construct):
         names = sorted({self.pipeline_name, self.pipeline_name.lower()})
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": reason for name in names})
 
-    def grant_jobs(self, role: iam.IRole, prefix: str) -> None:
-        """Let a role run processing and training jobs of its own in the role of this pipeline's jobs.
-
-        Their names begin with the prefix, so that the role looks at and stops no others.
-        """
-        iam.Grant.add_to_principal(
-            grantee=role,
-            actions=[*(f"sagemaker:{verb}{kind}Job" for verb in _VERBS for kind in _KINDS), "sagemaker:AddTags"],
-            resource_arns=[arn for kind in _KINDS for arn in self._arns(f"{kind.lower()}-job", f"{prefix}*")],
-        )
-        iam.Grant.add_to_principal(
-            grantee=role,
-            actions=["iam:PassRole"],
-            resource_arns=[self.job_role.role_arn],
-            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-        )
-        reason = "People name their jobs; the role is held to a prefix"
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{kind.lower()}-job/{prefix}*]": reason for kind in _KINDS})
-
     def _arns(self, resource: str, name: str) -> list[str]:
         # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
         return [

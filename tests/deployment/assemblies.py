@@ -87,7 +87,13 @@ DATASET_OPTIONS: Mapping[str, Any] = {
 
 TEAMS: Mapping[str, Any] = {
     "delays": {"users": ["ada", "grace"], "models": ["flight_delay"]},
-    "blocks": {"users": ["ada"], "models": ["block_time"], "instance_type": "ml.m5.large", "volume_gb": 50},
+    "blocks": {
+        "users": ["ada"],
+        "models": ["block_time"],
+        "instance_type": "ml.m5.large",
+        "job_instance_types": ["ml.c5.xlarge"],
+        "volume_gb": 50,
+    },
     "all": {"users": ["Mary-Jackson"], "models": ["block_time", "flight_delay"]},
 }
 

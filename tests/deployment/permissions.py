@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.deployment.assemblies import Template
 
-Context = Mapping[str, str]
-"""What a request says of itself, by condition key; a key that isn't there is absent."""
+Context = Mapping[str, str | Sequence[str]]
+"""What a request says of itself, by condition key: a list where it says several; a key that isn't there is absent."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Permissions:
     def actions(self) -> set[str]:
         """Every action that is named."""
         return {action for statement in self.statements for action in as_list(statement["Action"])}
+
+    def read(self, value: Any) -> str:
+        """A resource of a statement as tests write it."""
+        return self._text(value)
 
     def _covers(self, statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
         assert statement["Effect"] == "Allow"
@@ -48,12 +52,12 @@ class Permissions:
         asked, wanted = context.get(key), [self._text(each) for each in values]
         if operator == "Null":
             return [str(asked is None).lower()] == wanted
-        if operator.startswith("ForAllValues:") and asked is None:
-            return True
-        if operator in {"StringEquals", "ForAllValues:StringEquals", "Bool"}:
+        if operator == "ForAllValues:StringEquals":
+            return all(each in wanted for each in as_list(asked or []))
+        if operator in {"StringEquals", "Bool"}:
             return asked in wanted
         if operator == "ArnLike":
-            return asked is not None and any(_matches(asked, each, context) for each in wanted)
+            return isinstance(asked, str) and any(_matches(asked, each, context) for each in wanted)
         raise AssertionError(f"no test knows the condition {operator}")
 
     def _text(self, value: Any) -> str:
@@ -97,5 +101,7 @@ def as_list(value: Any) -> list[Any]:
 
 def _matches(text: str, pattern: str, context: Context) -> bool:
     for key, value in context.items():
+        if not isinstance(value, str):
+            continue
         pattern = pattern.replace(f"${{{key}}}", value)
     return "${" not in pattern and fnmatchcase(text, pattern.replace("[", "[[]"))

@@ -50,6 +50,7 @@ CHANGES: Mapping[str, Any] = {
     "environment.studio.teams.delays.users": ["grace"],
     "environment.studio.teams.delays.models": ["block_time"],
     "environment.studio.teams.delays.instance_type": "ml.m5.large",
+    "environment.studio.teams.delays.job_instance_types": ["ml.c5.xlarge"],
     "environment.studio.teams.delays.volume_gb": 50,
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",

@@ -12,7 +12,7 @@ from stacks.configuration import load
 from stacks.settings import Repository
 from tests.deployment.assemblies import REPOSITORY, Templates
 from tests.deployment.declarations import Change, problems
-from tests.deployment.permissions import Permissions, permissions_of
+from tests.deployment.permissions import Permissions, as_list, permissions_of
 
 STACK = "full/studio-domain"
 DOMAIN = "<StudioDomain20F5E462>"
@@ -21,13 +21,19 @@ NAMES = {
     "LakeArtifacts": "arn:s3:::artifacts",
     "LakeCapture": "arn:s3:::capture",
     "ExperimentsApp": "arn:sagemaker:::mlflow-app/app",
-    "flight-delay-training:ExportsOutputFnGetAttTrainingJobRole": "role/flight_delay-jobs",
-    "block-time-training:ExportsOutputFnGetAttTrainingJobRole": "role/block_time-jobs",
+    "JobsDelaysRole": "role/delays-jobs",
+    "JobsBlocksRole": "role/blocks-jobs",
     "flight-delay-training:ExportsOutputFnGetAttRegistry": "arn:sagemaker:::model-package-group/full-flight-delay",
     "block-time-training:ExportsOutputFnGetAttRegistry": "arn:sagemaker:::model-package-group/full-block-time",
     "foundation:ExportsOutputFnGetAttKey": "key/environment",
 }
 NOTEBOOK_CALLS = REPOSITORY.root / "tests/sdk/first_steps_calls.json"
+PLACE = {
+    "sagemaker:VpcSubnets": ["subnet-0000000a"],
+    "sagemaker:VpcSecurityGroupIds": ["sg-0000000c"],
+    "sagemaker:InstanceTypes": ["ml.m5.xlarge"],
+}
+"""What a request for a job says of where it runs."""
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 NEEDS = """\
 studio:
@@ -123,7 +129,8 @@ def test_team_touches_no_other_team_s_model(delays: Permissions, full: Templates
                 version(model),
                 f"arn:sagemaker:::model-package-group/full-{model}",
                 s3(f"artifacts/{name}/1/model.tar.gz"),
-                f"role/{name}-jobs",
+                "role/blocks-jobs" if team is delays else "role/delays-jobs",
+                s3(f"artifacts/experiments/{'blocks' if team is delays else 'delays'}/code.py"),
             ):
                 # lists of Studio know no resources
                 if not action.startswith("sagemaker:List") or action in {
@@ -162,21 +169,102 @@ def test_no_team_deploys_changes_pipelines_or_becomes_another_role(full: Templat
         assert {action for action in permissions.actions() if action.startswith("iam:")} == {"iam:PassRole"}
 
 
-def test_team_passes_the_roles_of_its_jobs_to_sagemaker_and_nothing_else(delays: Permissions) -> None:
-    assert delays.allows("iam:PassRole", "role/flight_delay-jobs", TO_SAGEMAKER)
-    assert not delays.allows("iam:PassRole", "role/flight_delay-jobs", {"iam:PassedToService": "glue.amazonaws.com"})
-    assert not delays.allows("iam:PassRole", "role/flight_delay-jobs")
-    for other in ("role/block_time-jobs", "<StudioDelaysRole436C75B3>", "<StudioDefaultRole3880D10C>", "role/admin"):
+def test_team_passes_the_role_of_its_own_jobs_to_sagemaker_and_nothing_else(delays: Permissions) -> None:
+    assert delays.allows("iam:PassRole", "role/delays-jobs", TO_SAGEMAKER)
+    assert not delays.allows("iam:PassRole", "role/delays-jobs", {"iam:PassedToService": "glue.amazonaws.com"})
+    assert not delays.allows("iam:PassRole", "role/delays-jobs")
+    others = ("role/blocks-jobs", "<StudioDelaysRole436C75B3>", "<StudioDefaultRole3880D10C>", "role/flight_delay-jobs")
+    for other in others:
         assert not delays.allows("iam:PassRole", other, TO_SAGEMAKER)
+
+
+@pytest.mark.parametrize("team", ["Delays", "Blocks", "All"])
+def test_no_role_that_a_team_works_in_or_passes_can_replace_what_was_judged(team: str, full: Templates) -> None:
+    name = team.lower()
+    for role in (f"Studio{team}Role", f"Jobs{team}Role"):
+        permissions = permissions_of(full[STACK], role, NAMES)
+        for action in ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"):
+            assert permissions.allows(action, s3(f"artifacts/experiments/{name}/try-1/model.tar.gz"))
+            for key in (
+                "artifacts/flight_delay/abc/model/pipelines-abc-Train-x/output/model.tar.gz",
+                "artifacts/block_time/abc/evaluation/evaluation.json",
+                "artifacts/flight_delay/checkpoints/x",
+                "artifacts/experiments/others/try-1/model.tar.gz",
+                "artifacts/queries/x",
+                "curated/flights/manifest.json",
+                "capture/full-flight-delay/x.jsonl",
+            ):
+                assert not permissions.allows(action, s3(key)), (role, action, key)
+        written = {
+            resource
+            for statement in permissions.statements
+            if "s3:PutObject" in as_list(statement["Action"])
+            for resource in map(permissions.read, as_list(statement["Resource"]))
+        }
+        folders = {s3(f"artifacts/experiments/{name}"), s3("artifacts/mlflow")}
+        assert written == {f"{folder}{end}" for folder in folders for end in ("/*", "", "_$folder$")}
+
+
+def test_jobs_of_a_team_read_its_data_and_call_nothing_but_mlflow(full: Templates) -> None:
+    jobs = permissions_of(full[STACK], "JobsDelaysRole", NAMES)
+    assert jobs.allows("s3:GetObject", s3("curated/flights/manifest.json"))
+    assert not jobs.allows("s3:GetObject", s3("artifacts/flight_delay/1/model.tar.gz"))
+    assert not jobs.allows("s3:GetObject", s3("curated/predictions/x"))
+    assert {each for each in jobs.actions() if each.startswith(("iam:", "sagemaker:", "sts:"))} == {
+        "sagemaker:CallMlflowAppApi"
+    }
+
+
+def test_nothing_of_the_platform_reads_what_teams_try(full: Templates) -> None:
+    for stack in ("data", "studio", "flight-delay-training", "block-time-training", "flight-delay-serving"):
+        template = full[f"full/{stack}"]
+        for role in [key for key, each in template["Resources"].items() if each["Type"] == "AWS::IAM::Role"]:
+            permissions = permissions_of(template, role, NAMES)
+            for action in ("s3:GetObject", "s3:PutObject"):
+                assert not permissions.allows(action, s3("artifacts/experiments/delays/code.py")), (stack, role)
 
 
 @pytest.mark.parametrize("kind", ["Training", "Processing"])
 def test_team_s_own_jobs_are_told_by_their_names(kind: str, delays: Permissions) -> None:
     for verb in ("Create", "Describe", "Stop"):
         action, resource = f"sagemaker:{verb}{kind}Job", f"arn:sagemaker:::{kind.lower()}-job"
-        assert delays.allows(action, f"{resource}/full-delays-try-1")
+        assert delays.allows(action, f"{resource}/full-delays-try-1", PLACE)
         for other in ("pipelines-abc-Train-x", "full-blocks-try-1", "dev-delays-try-1"):
-            assert not delays.allows(action, f"{resource}/{other}")
+            assert not delays.allows(action, f"{resource}/{other}", PLACE)
+
+
+@pytest.mark.parametrize("kind", ["Training", "Processing"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"VpcSubnets": None},
+        {"VpcSecurityGroupIds": None},
+        {"InstanceTypes": None},
+        {"VpcSubnets": ["subnet-0000000a", "subnet-0000000f"]},
+        {"VpcSecurityGroupIds": ["sg-0000000f"]},
+        {"InstanceTypes": ["ml.p4d.24xlarge"]},
+        {"InstanceTypes": ["ml.m5.xlarge", "ml.p4d.24xlarge"]},
+    ],
+    ids=str,
+)
+def test_team_s_own_jobs_leave_neither_the_network_nor_the_machines(
+    change: dict[str, list[str] | None], kind: str, delays: Permissions
+) -> None:
+    action, job = f"sagemaker:Create{kind}Job", f"arn:sagemaker:::{kind.lower()}-job/full-delays-try-1"
+    changed = PLACE | {f"sagemaker:{key}": value for key, value in change.items()}
+    context = {key: value for key, value in changed.items() if value is not None}
+    assert delays.allows(action, job, PLACE)
+    assert not delays.allows(action, job, context)
+
+
+def test_team_s_own_jobs_run_on_the_machines_that_are_listed(full: Templates) -> None:
+    blocks, job = permissions_of(full[STACK], "StudioBlocksRole", NAMES), "arn:sagemaker:::training-job/full-blocks-1"
+    listed = PLACE | {"sagemaker:InstanceTypes": ["ml.c5.xlarge"]}
+    assert blocks.allows("sagemaker:CreateTrainingJob", job, listed)
+    # neither the model's own nor the team's, once there is a list
+    for machine in ("ml.m5.xlarge", "ml.m5.large"):
+        other = PLACE | {"sagemaker:InstanceTypes": [machine]}
+        assert not blocks.allows("sagemaker:CreateTrainingJob", job, other)
 
 
 def test_team_tracks_experiments_and_opens_the_app(delays: Permissions) -> None:
@@ -237,6 +325,12 @@ def dev(repository: Repository) -> Path:
             "[ada]\n      instance_type: ml.t3.medum",
             ["'ml.t3.medum' is no machine of Studio", "'ml.t3.medium'?"],
         ),
+        (
+            "[ada]",
+            "[ada]\n      job_instance_types: [ml.m5.xlarge, ml.m5.xlrge]",
+            ["job_instance_types[1]: 'ml.m5.xlrge' is no machine of jobs; did you mean 'ml.m5.xlarge'?"],
+        ),
+        ("[ada]", "[ada]\n      job_instance_types: []", ["job_instance_types must have at least 1 entries"]),
         ("[ada]", "[ada]\n      volume_gb: 4", ["volume_gb must be at least 5, got 4"]),
         ("[ada]", "[ada]\n      modles: []", ["modles is not a known key; did you mean 'models'?"]),
         (

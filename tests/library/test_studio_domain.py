@@ -73,7 +73,8 @@ def test_domain_people_and_files_are_kept_unless_told_otherwise(
 ) -> None:
     domain = StudioDomain(stack, "Studio", domain_name="lab", network=NETWORK, key=key, **removal)
     domain.add_team("Delays", team_name="delays", members=["ada"])
-    for kind in ("EC2::SecurityGroup", "SageMaker::Domain", "SageMaker::UserProfile", "SageMaker::Space"):
+    group = ("EC2::SecurityGroup", "EC2::SecurityGroupIngress", "EC2::SecurityGroupEgress")
+    for kind in (*group, "SageMaker::Domain", "SageMaker::UserProfile", "SageMaker::Space"):
         ((_, found),) = resources(f"AWS::{kind}").items()
         assert found["DeletionPolicy"] == found["UpdateReplacePolicy"] == policy
 
