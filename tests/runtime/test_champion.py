@@ -12,8 +12,11 @@ from typing import Any
 import boto3
 import polars as pl
 import pytest
+from boto3.exceptions import RetriesExceededError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
+from model_runtime import champion as champions
 from model_runtime.errors import JobError
 from model_runtime.evaluate import main
 from model_runtime.paths import ContainerPaths
@@ -203,6 +206,57 @@ def test_a_missing_artifact_is_a_finding_and_a_registry_that_can_not_be_asked_an
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with pytest.raises(JobError, match=r"can't be asked for the champion of dev-toy: You must specify a region"):
         against(job)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (inference("import os\nos.kill(os.getpid(), 9)\n"), "the process of version 1 was ended by signal 9"),
+        (inference("raise MemoryError('no place')\n"), "version 1 can't be asked: .*MemoryError"),
+        (inference("raise OSError(28, 'No space left')\n"), "version 1 can't be asked: .*No space left"),
+        (inference("import time\ntime.sleep(60)\n"), "version 1 gave no answer for 320 rows within 3 s"),
+    ],
+    ids=["killed", "no memory", "no disk", "no end"],
+)
+def test_a_machine_that_fails_under_the_champion_ends_the_job(
+    job: Container, registry: Registry, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], reason: str
+) -> None:
+    registry.register(change)
+    if "within" in reason:
+        monkeypatch.setattr(champions, "SECONDS_TO_ANSWER", 3)
+    with pytest.raises(JobError, match=rf"{reason}.*; nothing is decided about the candidate.*version 1 to Rejected"):
+        against(job)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject"),
+        ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate"}}, "GetObject"),
+        EndpointConnectionError(endpoint_url="https://s3"),
+        RetriesExceededError(ConnectionError("cut off")),
+        OSError(28, "No space left on device"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_store_that_gives_no_artifact_ends_the_job(
+    job: Container, registry: Registry, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    registry.register()
+    monkeypatch.setattr(champions, "_download", fail)
+    with pytest.raises(JobError, match=r"version 1 can't be fetched: .*; nothing is decided about the candidate"):
+        against(job)
+
+
+def test_an_archive_that_is_broken_is_a_finding(job: Container, registry: Registry) -> None:
+    registry.register()
+    whole = registry.s3.get_object(Bucket=BUCKET, Key="1/model.tar.gz")["Body"].read()
+    for broken in (whole[: len(whole) // 2], b"no archive", whole[:200] + bytes(200) + whole[400:]):
+        registry.s3.put_object(Bucket=BUCKET, Key="1/model.tar.gz", Body=broken)
+        assert "version 1 can't be loaded: " in against(job)["champion"]["reason"]
 
 
 def test_the_champions_code_does_not_get_into_the_candidates_way(job: Container, registry: Registry) -> None:

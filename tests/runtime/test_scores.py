@@ -271,19 +271,45 @@ def test_a_searched_champion_answers_the_same_rows_from_its_own_container(
     assert first == pytest.approx(new.select("distance", "hour", "carrier").row(0))
 
 
-def test_a_champion_that_gives_no_answers_leaves_the_bound_to_decide_and_its_model_is_deleted(
-    container: Container, candidate: pl.DataFrame, asked: Asked
+@pytest.mark.parametrize(
+    "reason",
+    ["AlgorithmError: See job logs for more information", "ClientError: 400; see the job's log for more information"],
+)
+def test_a_champion_whose_container_fails_leaves_the_bound_to_decide_and_its_model_is_deleted(
+    container: Container, candidate: pl.DataFrame, asked: Asked, reason: str
 ) -> None:
-    asked.ends = {"TransformJobStatus": "Failed", "FailureReason": "no machine"}
+    asked.ends = {"TransformJobStatus": "Failed", "FailureReason": reason}
     report = contend(container, "--ask-containers")
     assert report["gate"]["passed"]
     assert re.search(
-        r"version 1 can't be asked: the transform job \S+ gave no answers: no machine", report["champion"]["reason"]
+        rf"version 1 can't be asked: the transform job \S+ gave no answers: {reason}", report["champion"]["reason"]
     )
     assert [name for name, _ in asked.calls][-1] == "delete_model"
     asked.ends = {"TransformJobStatus": "Completed"}
     asked.answers = "nothing\n"
     assert "version 1 gave no scores: line 1" in contend(container, "--ask-containers")["champion"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"TransformJobStatus": "Failed", "FailureReason": "CapacityError: Unable to provision requested ML capacity."},
+        {"TransformJobStatus": "Failed", "FailureReason": "InternalServerError: We encountered an internal error."},
+        {"TransformJobStatus": "Failed", "FailureReason": "ClientError: Access denied to s3://artifacts/toy"},
+        {"TransformJobStatus": "Failed"},
+        {"TransformJobStatus": "Stopped"},
+    ],
+    ids=lambda ends: str(ends.get("FailureReason", ends["TransformJobStatus"])).partition(":")[0],
+)
+def test_a_transform_job_that_fails_for_no_fault_of_the_champion_ends_the_job(
+    container: Container, candidate: pl.DataFrame, asked: Asked, ends: dict[str, str]
+) -> None:
+    asked.ends = ends
+    with pytest.raises(
+        JobError, match=r"gave no answers: .*nothing is decided about the candidate: start the training"
+    ):
+        contend(container, "--ask-containers")
+    assert [name for name, _ in asked.calls][-1] == "delete_model"
 
 
 def test_a_job_whose_role_may_not_ask_containers_does_not_try(
@@ -300,7 +326,8 @@ def test_a_champion_that_takes_too_long_is_stopped(
     asked.ends = {"TransformJobStatus": "InProgress"}
     monkeypatch.setattr(asking, "SECONDS_TO_ANSWER", 0.05)
     monkeypatch.setattr(asking, "POLL_SECONDS", 0.01)
-    assert "gave no answers within 0.05 s" in contend(container, "--ask-containers")["champion"]["reason"]
+    with pytest.raises(JobError, match=r"gave no answers within 0.05 s; nothing is decided.*version 1 to Rejected"):
+        contend(container, "--ask-containers")
     assert [name for name, _ in asked.calls][-2:] == ["stop_transform_job", "delete_model"]
 
 

@@ -1,11 +1,13 @@
 """The champion: the newest approved version of the model, which a candidate has to stand against.
 
 It comes from the model registry and answers in a process of its own, so that a version which no longer loads is a
-finding and not the end of the job.
+finding and not the end of the job. Only what is wrong with the version itself is such a finding: without a comparison a
+worse model could pass. Where AWS, a machine or the time is at fault, the job fails, and nothing is decided.
 """
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import polars as pl
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from model_runtime.artifact import DESCRIPTION_FILE, Description, parse_description, read_description
@@ -24,12 +27,13 @@ from model_runtime.autopilot_answers import ANSWERS_FILE, read_scores
 from model_runtime.errors import JobError
 from model_runtime.metrics import Floats
 from model_runtime.paths import ContainerPaths
-from model_runtime.predictions import ARCHIVE, unpack_model
+from model_runtime.predictions import ARCHIVE, MACHINE_FAULT, unpack_model
 from model_runtime.problems import PROBLEMS
 from model_runtime.tables import ROWS_FILE, write_rows
 from model_runtime.transform import NoAnswer, transform
 
 SECONDS_TO_ANSWER = 1800
+MISSING = ("404", "NoSuchKey")
 SEARCHED = "automl"
 """The metadata `Algorithm` of versions that are images and archives of Autopilot's."""
 
@@ -58,8 +62,9 @@ class Champion:
 def find_champion(group: str, directory: Path) -> Champion:
     """Fetch the newest approved version of a group into `directory`.
 
-    Raises NotComparable when no version is approved yet or its artifact isn't what this runtime writes, and JobError
-    when the registry can't be asked: what the role isn't allowed to see must not look like a missing champion.
+    Raises NotComparable when no version is approved yet or its artifact is gone or isn't what this runtime writes, and
+    JobError when registry or store can't be asked: what the role isn't allowed to see must not look like a missing
+    champion.
     """
     try:
         registry = boto3.client("sagemaker")
@@ -85,7 +90,9 @@ def find_champion(group: str, directory: Path) -> Champion:
         _download(_artifact_uri(package), directory / ARCHIVE)
         unpacked = unpack_model(directory, directory / "model")
         description = read_description(unpacked)
-    except (ClientError, BotoCoreError, JobError, LookupError, OSError) as error:
+    except (ClientError, BotoCoreError, Boto3Error, JobError, LookupError, ValueError, OSError) as error:
+        if _is_fault_of_machine(error):
+            raise JobError(f"version {version} can't be fetched: {_line(error)}; {_remedy(version)}") from error
         raise NotComparable(f"version {version} can't be loaded: {_line(error)}") from error
     return Champion(version, package["ModelPackageArn"], unpacked, description)
 
@@ -103,7 +110,11 @@ def check_comparable(champion: Champion, candidate: Description) -> None:
 
 
 def answers(champion: Champion, rows: pl.DataFrame, directory: Path, paths: ContainerPaths) -> Floats:
-    """What the champion predicts for the rows; raises NotComparable with its own reason when it can't."""
+    """What the champion predicts for the rows.
+
+    Raises NotComparable with its own reason when its code or its container fails, and JobError when it was ended by a
+    signal, as for want of memory, or takes longer than 30 minutes.
+    """
     if champion.container is not None:
         return _answers_of_container(champion, champion.container, rows, directory, paths)
     table, target = directory / "rows.parquet", directory / "predictions.parquet"
@@ -114,11 +125,19 @@ def answers(champion: Champion, rows: pl.DataFrame, directory: Path, paths: Cont
             command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False, cwd=directory
         )
     except subprocess.TimeoutExpired:
-        raise NotComparable(
-            f"version {champion.version} gave no answer for {rows.height} rows within {SECONDS_TO_ANSWER} s"
+        raise JobError(
+            f"version {champion.version} gave no answer for {rows.height} rows within {SECONDS_TO_ANSWER} s; "
+            f"{_remedy(champion.version)}"
         ) from None
+    if done.returncode < 0:
+        raise JobError(
+            f"the process of version {champion.version} was ended by signal {-done.returncode}, as for want of memory; "
+            f"{_remedy(champion.version)}"
+        )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
+        if done.returncode == MACHINE_FAULT:
+            raise JobError(f"version {champion.version} can't be asked: {last}; {_remedy(champion.version)}")
         raise NotComparable(f"version {champion.version} can't be loaded: {last}")
     found: Floats = pl.read_parquet(target)["prediction"].to_numpy()
     return found
@@ -134,6 +153,8 @@ def _answers_of_container(
         transform(container, table, f"champion-{champion.version}", paths, target)
     except NoAnswer as error:
         raise NotComparable(f"version {champion.version} can't be asked: {_line(error)}") from error
+    except JobError as error:
+        raise JobError(f"{error}; {_remedy(champion.version)}") from error
     try:
         found = read_scores(target, problem)
         problem.check_predictions(found, rows.height)
@@ -155,6 +176,21 @@ def _download(uri: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     place = urlsplit(uri)
     boto3.client("s3").download_file(place.netloc, place.path.lstrip("/"), str(target))
+
+
+def _is_fault_of_machine(error: Exception) -> bool:
+    """Whether AWS or this machine failed, and not the version: it isn't missing, and its files aren't broken."""
+    cause = error.__cause__ if isinstance(error, JobError) else error
+    if isinstance(cause, ClientError):
+        return cause.response.get("Error", {}).get("Code") not in MISSING
+    return isinstance(cause, BotoCoreError | Boto3Error | OSError) and not isinstance(cause, gzip.BadGzipFile)
+
+
+def _remedy(version: int) -> str:
+    return (
+        "nothing is decided about the candidate: start the training again, and if this lasts, set the status of "
+        f"version {version} to Rejected"
+    )
 
 
 def _line(error: Exception) -> str:

@@ -8,8 +8,10 @@ model does to its process, stay out of the first one's way.
 
 from __future__ import annotations
 
+import errno
 import sys
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,9 @@ from model_runtime.serving.handler import InvocationHandler
 
 ARCHIVE = "model.tar.gz"
 REQUEST_ROWS = 500
+MACHINE_FAULT = 75
+"""The exit code when not the model but the machine has failed: no memory, no place (EX_TEMPFAIL of sysexits.h)."""
+_MACHINE_ERRORS = (errno.ENOMEM, errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 def unpack_model(source: Path, target: Path) -> Path:
@@ -36,7 +41,7 @@ def unpack_model(source: Path, target: Path) -> Path:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(target, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise JobError(f"{archive} can't be unpacked: {error}") from error
     return target
 
@@ -69,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         text = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
         print(" ".join(text.split()), file=sys.stderr, flush=True)
-        return 1
+        machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE_ERRORS)
+        return MACHINE_FAULT if machine else 1
     pl.DataFrame({"prediction": answers}).write_parquet(target)
     return 0
 

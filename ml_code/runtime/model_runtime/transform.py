@@ -7,6 +7,7 @@ of its output `evaluation`, beside which rows and answers lie. The model that Sa
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from model_runtime.errors import JobError
@@ -21,26 +23,33 @@ from model_runtime.paths import ContainerPaths
 
 SECONDS_TO_ANSWER = 1800
 POLL_SECONDS = 10.0
-LOCAL_POLL_SECONDS = 0.2
 PAYLOAD_MB = 6
 LONGEST_NAME = 63
 OUTPUT = "evaluation"
 
 
+FIRST_POLL_SECONDS = 0.2
+POLL_GROWTH = 1.25
+CONTAINERS_FAULT = re.compile(r"AlgorithmError|ClientError:.*\blogs?\b", re.DOTALL)
+"""How SageMaker begins the reason of a job whose container failed or refused the rows, and tells so in the job's log.
+All else, as CapacityError and InternalServerError, says nothing about the model."""
+
+
 class NoAnswer(Exception):
-    """The transform job ended without answers; the text is the reason."""
+    """The container failed, or refused the rows; the text is the reason."""
 
 
 def transform(container: Mapping[str, Any], rows: Path, name: str, paths: ContainerPaths, target: Path) -> None:
     """Ask a container about a CSV file of rows without a header, and write its answers to `target`.
 
-    `container` is one of a model package's, `name` what the job and its files are called. Raises NoAnswer when the job
-    fails or takes longer than 30 minutes, and JobError when SageMaker can't be asked for it.
+    `container` is one of a model package's, `name` what the job and its files are called. Raises NoAnswer when its
+    container fails, and JobError when the job fails for another reason, takes longer than 30 minutes, or SageMaker
+    can't be asked for it.
     """
     try:
         asking = _Asking(paths, name)
         asking.run(container, rows, target)
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         raise JobError(f"SageMaker can't be asked for a transform job of {name}: {error}") from error
 
 
@@ -104,16 +113,18 @@ class _Asking:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_ANSWER
-        local = urlsplit(self._sagemaker.meta.endpoint_url).hostname in ("localhost", "127.0.0.1")
+        pause = FIRST_POLL_SECONDS
         while time.monotonic() < deadline:
             found = self._sagemaker.describe_transform_job(TransformJobName=self._name)
             if found["TransformJobStatus"] == "Completed":
                 return
             if found["TransformJobStatus"] in ("Failed", "Stopped"):
                 reason = found.get("FailureReason") or f"it is {found['TransformJobStatus']}"
-                raise NoAnswer(f"the transform job {self._name} gave no answers: {reason}")
-            time.sleep(LOCAL_POLL_SECONDS if local else POLL_SECONDS)
-        raise NoAnswer(f"the transform job {self._name} gave no answers within {SECONDS_TO_ANSWER} s")
+                told = f"the transform job {self._name} gave no answers: {reason}"
+                raise NoAnswer(told) if CONTAINERS_FAULT.match(reason) else JobError(told)
+            time.sleep(min(pause, POLL_SECONDS))
+            pause *= POLL_GROWTH
+        raise JobError(f"the transform job {self._name} gave no answers within {SECONDS_TO_ANSWER} s")
 
     def _stop(self) -> None:
         """Stop the job; one that has ended by itself can't be stopped, which SageMaker says with an error."""
