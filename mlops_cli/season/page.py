@@ -11,7 +11,7 @@ from mlops_cli.pages import templates
 from mlops_cli.season.outcomes import Comparison, Outcome, Season
 
 WIDTH, HEIGHT = 1000, 330
-LEFT, RIGHT, TOP, BOTTOM = 52, 150, 18, 64
+LEFT, RIGHT, TOP, BOTTOM = 52, 166, 18, 64
 GRID = 0.02
 """Between two lines of the grid, in AUC."""
 
