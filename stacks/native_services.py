@@ -23,7 +23,7 @@ def define_native(
     for image in needed:
         grant_pull_image(job_role, getattr(images, image))
     analyses = analyses_of(model, prefix)
-    if analyses:
+    if model.native_checks:
         asset = JsonAsset(stack, "Checks", content=asked_of_prepare(model, prefix))
         grant_read_assets([asset], job_role)
         uri = asset.s3_object_url
@@ -34,6 +34,6 @@ def define_native(
             "mlops:native-services",
             f"{model.name} asks for {', '.join(sorted(needed))}: SageMaker Debugger, Clarify and Model Monitor are "
             f"closed to new customers since {CLOSED}, and an account that hasn't used them before refuses their jobs. "
-            "The local AWS has none of them.",
+            "The local AWS runs data_quality and data_bias.",
         )
     return NativeServices(images=images, endpoint_prefix=prefix, analyses_uri=uri)

@@ -28,7 +28,11 @@ from .native_settings import RULES, Native, native_rules
 CHECKS = "checks"
 """The input and the output of Prepare with what Clarify is to do."""
 PREPARED = "application/x-parquet"
+EXPLAINED, DESCRIBED = "explained", "described"
+"""The folders of that output with the test rows that are explained, and with the training rows as CSV."""
 _THRESHOLD = 0.5
+_SHAP_SAMPLES, _SHAP_SEED = 200, 0
+"""Each explained row is asked so often: 300 rows are 60,000 answers, which fit in the hour that a check has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,8 @@ class NativeServices:
 def analyses_of(model: Model, endpoint_prefix: str) -> Mapping[str, ClarifyAnalysis]:
     """What Clarify is to do, by the names of the steps.
 
-    Values of facets are as model.yaml says them; Prepare turns text into the numbers of the model's encoders.
+    Values of facets are as model.yaml says them; Prepare turns text into the numbers of the model's encoders, and adds
+    the baseline of explanations.
     """
     machine = model.serving.instance_type if model.serving else model.training.instance_type
     predictor = Predictor(instance_type=machine, endpoint_prefix=endpoint_prefix, probability_threshold=_THRESHOLD)
@@ -52,19 +57,28 @@ def analyses_of(model: Model, endpoint_prefix: str) -> Mapping[str, ClarifyAnaly
     known: dict[str, tuple[str, dict[str, Any]]] = {
         "data_bias": ("DataBias", {"check_type": "DATA_BIAS", "facets": facets}),
         "model_bias": ("ModelBias", {"check_type": "MODEL_BIAS", "facets": facets, "predictor": predictor}),
-        "explainability": ("Explainability", {"check_type": "MODEL_EXPLAINABILITY", "predictor": predictor}),
+        "explainability": (
+            "Explainability",
+            {
+                "check_type": "MODEL_EXPLAINABILITY",
+                "predictor": predictor,
+                "shap_samples": _SHAP_SAMPLES,
+                "shap_seed": _SHAP_SEED,
+            },
+        ),
     }
     chosen = [known[check] for check in model.native_checks if check in known]
     return {name: ClarifyAnalysis(**shared, **options) for name, options in chosen}
 
 
 def asked_of_prepare(model: Model, endpoint_prefix: str) -> Mapping[str, Any]:
-    """What Prepare makes ready for Clarify: configurations by step, and the columns that hold categories."""
+    """What Prepare makes ready: configurations by step, the columns that hold categories, rows for Model Monitor."""
     analyses = {name: each.to_json() for name, each in analyses_of(model, endpoint_prefix).items()}
     categories = {each.feature for each in model.fairness.facets if each.values}
     if model.problem == "binary_classification":
         categories.add(model.data.label)
-    return {"analyses": analyses, "categories": sorted(categories)}
+    described = "data_quality" in model.native_checks
+    return {"analyses": analyses, "categories": sorted(categories), "described": described}
 
 
 def check_steps(
@@ -87,9 +101,8 @@ def check_steps(
             QualityCheckStep(
                 name="DataQuality",
                 work=work(services.images.monitor_image or ""),
-                dataset=prepare.folder("train"),
+                dataset=Join("/", [prepare.output(CHECKS), DESCRIBED, ""]),
                 output_path=artifact("checks/DataQuality"),
-                dataset_format="parquet",
             )
         )
     analyses = analyses_of(model, services.endpoint_prefix)
@@ -103,7 +116,7 @@ def check_steps(
                 work=work(services.images.clarify_image or ""),
                 analysis=analysis,
                 analysis_uri=Join("/", [prepare.output(CHECKS), name, "analysis_config.json"]),
-                dataset=Join("/", [prepare.output(CHECKS), "test" if analysis.predictor else "train", ""]),
+                dataset=Join("/", [prepare.output(CHECKS), _rows_of(analysis), ""]),
                 output_path=artifact(f"checks/{name}"),
                 model_name=asked.model_name if asked and analysis.predictor else None,
             )
@@ -132,6 +145,13 @@ def debugger_of(model: Model, images: Native, output_path: Value) -> NativeDebug
         output_path=output_path,
         rules=[DebuggerRule(name=RULES[name], parameters=parameters[name]) for name in native_rules(rules)],
     )
+
+
+def _rows_of(analysis: ClarifyAnalysis) -> str:
+    """The folder of the rows that an analysis is about."""
+    if analysis.check_type == "MODEL_EXPLAINABILITY":
+        return EXPLAINED
+    return "test" if analysis.predictor else "train"
 
 
 def _facet(facet: Facet) -> BiasFacet:

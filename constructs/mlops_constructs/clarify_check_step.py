@@ -11,8 +11,6 @@ from .pipeline_expressions import Get, Value
 from .pipeline_step import InvalidPipelineError
 from .step_policies import Caching, policies_json
 
-DATA_METRICS = ("CI", "DPL", "KL", "JS", "LP", "TVD", "KS", "CDDL")
-MODEL_METRICS = ("DPPL", "DI", "DCA", "DCR", "RD", "SD", "DAR", "DRR", "AD", "CDDPL", "TE", "FT", "GE")
 DatasetType = Literal["text/csv", "application/jsonlines", "application/x-parquet"]
 
 
@@ -84,6 +82,10 @@ class ClarifyAnalysis:
         Columns that the model isn't asked with, beside the label.
     shap_samples
         Perturbations of each explained row; Clarify's own choice when left out.
+    shap_baseline
+        Rows of features to compare with; when left out Clarify makes them of the rows.
+    shap_seed
+        Makes attributions repeatable; they differ from run to run when left out.
     """
 
     check_type: Literal["DATA_BIAS", "MODEL_BIAS", "MODEL_EXPLAINABILITY"]
@@ -94,6 +96,8 @@ class ClarifyAnalysis:
     predictor: Predictor | None = None
     excluded: Sequence[str] = ()
     shap_samples: int | None = None
+    shap_baseline: Sequence[Sequence[float]] | None = None
+    shap_seed: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what Clarify couldn't do."""
@@ -125,8 +129,13 @@ class ClarifyAnalysis:
             return {"pre_training_bias": {"methods": "all"}}
         if self.check_type == "MODEL_BIAS":
             return {"post_training_bias": {"methods": "all"}}
-        samples = {"num_samples": self.shap_samples} if self.shap_samples else {}
-        return {"shap": {**samples, "agg_method": "mean_abs", "use_logit": False, "save_local_shap_values": False}}
+        chosen = {
+            "baseline": self.shap_baseline and [list(row) for row in self.shap_baseline],
+            "num_samples": self.shap_samples,
+            "seed": self.shap_seed,
+        }
+        given = {key: value for key, value in chosen.items() if value is not None}
+        return {"shap": {**given, "agg_method": "mean_abs", "use_logit": False, "save_local_shap_values": False}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,9 +148,12 @@ def test_what_clarify_is_to_do_is_its_analysis_config() -> None:
         predictor=PREDICTOR,
         excluded=["day"],
         shap_samples=50,
+        shap_baseline=[[1.0, 2.0]],
+        shap_seed=0,
     ).to_json()
     assert explain["excluded_columns"] == ["day"]
-    assert explain["methods"]["shap"]["num_samples"] == 50
+    shap = explain["methods"]["shap"]
+    assert (shap["num_samples"], shap["baseline"], shap["seed"]) == (50, [[1.0, 2.0]], 0)
     assert not {"facet", "label_values_or_threshold", "probability_threshold"} & explain.keys()
     assert BiasFacet(column="distance", threshold=1000).to_json()["value_or_threshold"] == [1000]
 

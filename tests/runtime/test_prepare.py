@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from model_runtime.analyses import Analyses
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 from model_runtime.prepare import main, parse_arguments
@@ -273,6 +274,40 @@ def test_analyses_are_written_with_the_numbers_of_the_model_s_encoders(job: Cont
             assert found.columns == ["hour", "distance", "carrier", "late"]
             assert [kind.is_integer() for kind in found.dtypes] == [False, False, True, True]
             assert found["carrier"].to_list() == frame["carrier"].cast(pl.Int64).to_list()
+
+
+def test_kernel_shap_gets_some_rows_and_a_baseline_and_model_monitor_csv(job: Container) -> None:
+    shap = {"label": "late", "methods": {"shap": {"num_samples": 200}}}
+    given = job.base / "processing/input/checks"
+    given.mkdir(parents=True)
+    told = {"analyses": {"Explainability": shap}, "categories": ["carrier", "late"], "described": True}
+    (given / "0123.json").write_text(json.dumps(told))
+    parts = prepare(job)
+    written = job.base / "processing/output/checks"
+    features = parts["train"].select("hour", "distance", "carrier").cast(pl.Float64)
+    config = json.loads((written / "Explainability/analysis_config.json").read_text())
+    assert config["methods"]["shap"]["num_samples"] == 200
+    (baseline,) = config["methods"]["shap"]["baseline"]
+    assert baseline[:2] == pytest.approx([features["hour"].mean(), features["distance"].mean()])
+    assert baseline[2] == features["carrier"].mode().min()
+    described = pl.read_csv(written / "described/part.csv")
+    assert described.columns == ["hour", "distance", "carrier", "late"]
+    assert described["distance"].to_list() == pytest.approx(features["distance"].to_list())
+    explained = pl.read_parquet(written / "explained/part.parquet")
+    assert explained.height == min(parts["test"].height, 300)
+    assert explained.join(pl.read_parquet(written / "test/part.parquet"), on=explained.columns, how="anti").is_empty()
+
+
+def test_the_rows_to_explain_are_few_and_the_same_each_time(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"hour": range(1000), "late": [0, 1] * 500})
+    drawn = []
+    for name in ("first", "second"):
+        analyses = Analyses(directory=tmp_path / name, configurations={"E": {"label": "late", "methods": {"shap": {}}}})
+        analyses.write_rows("test", rows, ["hour", "late"])
+        drawn.append(pl.read_parquet(tmp_path / name / "explained/part.parquet"))
+    assert drawn[0].height == 300
+    assert drawn[0]["hour"].n_unique() == 300
+    assert drawn[0].equals(drawn[1])
 
 
 def test_text_that_no_encoder_reads_ends_the_job(job: Container) -> None:
