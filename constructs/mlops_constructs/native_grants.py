@@ -10,6 +10,8 @@ from aws_cdk import aws_iam as iam
 
 from .findings import acknowledge
 
+CLARIFY_CONFIGURATIONS = "sm-clarify-config"
+"""What the names of Clarify's endpoint configurations begin with."""
 _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?:[a-z.]+)/(?P<name>[^:@]+)(?:[:@].+)?")
 
 
@@ -38,7 +40,8 @@ def grant_pull_image(role: iam.Role, image_uri: str) -> None:
 def grant_ask_models(role: iam.Role, endpoint_prefixes: Sequence[str]) -> None:
     """Let Clarify, which works in the role, make an endpoint of a model, ask it, and delete it again.
 
-    The endpoint's name begins with a prefix of `Predictor.endpoint_prefix`. Clarify names the configuration itself.
+    The endpoint's name begins with a prefix of `Predictor.endpoint_prefix`. Clarify names the configuration itself, as
+    ``sm-clarify-config-1746251067-14e5``: no guide says so, messages of its jobs do.
     """
     stack = Stack.of(role)
 
@@ -46,7 +49,7 @@ def grant_ask_models(role: iam.Role, endpoint_prefixes: Sequence[str]) -> None:
         return stack.format_arn(service="sagemaker", resource=resource, resource_name=name)
 
     endpoints = [arn("endpoint", f"{prefix}*") for prefix in endpoint_prefixes]
-    everything = [*endpoints, arn("endpoint-config", "*")]
+    everything = [*endpoints, arn("endpoint-config", f"{CLARIFY_CONFIGURATIONS}*")]
     for actions, resources in (
         (["CreateEndpoint", "CreateEndpointConfig", "DeleteEndpoint", "DeleteEndpointConfig", "AddTags"], everything),
         (["DescribeEndpoint", "DescribeEndpointConfig"], everything),
@@ -57,5 +60,9 @@ def grant_ask_models(role: iam.Role, endpoint_prefixes: Sequence[str]) -> None:
             iam.PolicyStatement(actions=[f"sagemaker:{action}" for action in actions], resources=resources)
         )
     reason = "Clarify and the pipeline name these themselves, so that the role can't"
-    names = ("endpoint-config/*", "model/*", *(f"endpoint/{prefix}*" for prefix in endpoint_prefixes))
+    names = (
+        f"endpoint-config/{CLARIFY_CONFIGURATIONS}*",
+        "model/*",
+        *(f"endpoint/{prefix}*" for prefix in endpoint_prefixes),
+    )
     acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{name}]": reason for name in names})

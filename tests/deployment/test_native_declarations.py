@@ -14,7 +14,7 @@ from stacks.configuration import load
 from stacks.environment_stage import EnvironmentStage
 from stacks.model_settings import Model
 from stacks.native_settings import Native
-from stacks.native_steps import NativeServices
+from stacks.native_steps import NativeServices, asked_of_prepare
 from stacks.settings import Environment, EnvironmentSettings, Repository
 from stacks.training_definition import Surroundings, training_definition
 from tests.deployment.assemblies import CONTEXT, NATIVE, NATIVE_CHECKS, REPOSITORY, with_native_services
@@ -71,9 +71,27 @@ def test_checks_stand_between_the_model_and_its_registration() -> None:
     config, dataset = found["ModelBias"]["Arguments"]["ProcessingInputs"]
     assert config["S3Input"]["S3Uri"]["Std:Join"]["Values"][1:] == ["ModelBias", "analysis_config.json"]
     assert dataset["S3Input"]["S3Uri"]["Std:Join"]["Values"][1:] == ["test", ""]
+    # a sample for what asks the model hundreds of times for each row, and CSV for Model Monitor
+    for name, folder in (("Explainability", "explained"), ("DataQuality", "described")):
+        dataset = found[name]["Arguments"]["ProcessingInputs"][-1]
+        assert dataset["S3Input"]["S3Uri"]["Std:Join"]["Values"][1:] == [folder, ""]
+    assert "csv" in json.loads(found["DataQuality"]["Arguments"]["Environment"]["dataset_format"])
     assert "checks" in {
         each["OutputName"] for each in found["Prepare"]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
     }
+
+
+def test_prepare_is_asked_for_what_the_checks_need() -> None:
+    asked = asked_of_prepare(model(native_checks=["explainability"]), "check-dev")
+    assert asked["analyses"]["Explainability"]["methods"]["shap"]["num_samples"] == 200
+    assert asked["analyses"]["Explainability"]["methods"]["shap"]["seed"] == 0
+    assert not asked["described"]
+    assert asked_of_prepare(model(native_checks=["data_quality"]), "check-dev")["described"]
+
+
+def test_a_check_of_rows_alone_has_them_prepared() -> None:
+    _, template = training_stack(model(native_checks=["data_quality"]))
+    assert '\\"checks\\"' in json.dumps(template.to_json())
 
 
 def test_one_check_brings_nothing_of_the_others() -> None:
@@ -109,6 +127,9 @@ def test_the_job_role_may_pull_the_images_and_ask_its_own_endpoints_and_synth_sa
     invoking = [each for each in statements if "sagemaker:InvokeEndpoint" in each["Action"]]
     assert "endpoint/check-dev-flight-delay*" in json.dumps(invoking)
     assert not [each for each in statements if "*" in each["Action"]]
+    made = json.dumps([each["Resource"] for each in statements if "sagemaker:CreateEndpointConfig" in each["Action"]])
+    assert "endpoint-config/sm-clarify-config*" in made
+    assert "endpoint-config/*" not in made
     Annotations.from_stack(stack).has_info("*", Match.string_like_regexp("closed to new customers since 2026-07-30"))
 
 
