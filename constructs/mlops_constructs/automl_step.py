@@ -77,11 +77,6 @@ class AutoMLStep:
         """The S3 URI of the best candidate's model.tar.gz."""
         return self._container("ModelDataUrl")
 
-    @property
-    def best_objective(self) -> Get:
-        """The best candidate's objective on the validation rows."""
-        return Get(f"Steps.{self.name}.BestCandidate.FinalAutoMLJobObjectiveMetric.Value")
-
     def environment(self, answers: Sequence[str] = ()) -> Mapping[str, Value]:
         """The variables of the best candidate's container.
 

@@ -154,11 +154,6 @@ class TuningStep:
         """The S3 URI of the model.tar.gz of a training job by its rank, 0 for the best."""
         return self._artifact(f"Steps.{self.name}.TrainingJobSummaries[{rank}].TrainingJobName")
 
-    @property
-    def best_objective(self) -> Get:
-        """The objective's value of the best training job."""
-        return Get(f"Steps.{self.name}.BestTrainingJob.FinalHyperParameterTuningJobObjectiveMetric.Value")
-
     def job(self) -> dict[str, Any]:
         """The input of CreateHyperParameterTuningJob, less the job's name."""
         limits: dict[str, Any] = {"MaxParallelTrainingJobs": self.parallel}
