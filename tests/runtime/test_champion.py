@@ -176,7 +176,6 @@ def test_the_newest_approved_version_is_the_champion_whatever_came_after_it(job:
         (described(made_by="a later runtime"), "version 1 can't be loaded: .*made_by"),
         (described(problem="regression"), "version 1 has another problem: regression instead of binary"),
         (described(features=["hour", "distance", "gate"]), "without gate and with carrier"),
-        (described(days={"train": {"first": "2012-01-01", "last": "2013-01-08"}}), "leaves 0 of 320 test rows"),
     ],
 )
 def test_a_champion_that_can_not_be_compared_leaves_the_bound_to_decide(
@@ -188,6 +187,38 @@ def test_a_champion_that_can_not_be_compared_leaves_the_bound_to_decide(
     assert re.search(reason, found["champion"]["reason"])
     assert found["champion"]["compared"] is False
     assert not against(job, "--minimum", "0.999")["gate"]["passed"]
+
+
+@pytest.mark.parametrize(("last", "new"), [("2013-01-08", 0), ("2014-06-01", 0), ("2013-01-04", 160)])
+def test_a_candidate_can_not_go_round_a_champion_by_days_that_it_has_learned_from(
+    job: Container, registry: Registry, last: str, new: int
+) -> None:
+    registry.register(described(days={"train": {"first": "2012-01-01", "last": last}}))
+    found = against(job)
+    gate = found["gate"]
+    assert not gate["passed"]
+    assert (
+        f"not compared with the champion: champion version 1 has learned from days up to {last}, and {new} of 320 test "
+        "rows are new to it, and 200 are needed to compare: train with a later LastDay"
+    ) in gate["reason"]
+    assert gate["summary"].endswith("too few rows that champion version 1 does not know")
+    assert METADATA.fullmatch(gate["summary"])
+    assert (found["champion"]["compared"], found["champion"]["version"]) == (False, 1)
+
+
+def test_a_small_test_part_is_enough_when_the_champion_knows_none_of_it(job: Container, registry: Registry) -> None:
+    registry.register(described(days={"train": {"first": "2012-12-01", "last": "2012-12-31"}}))
+    job.parquet("processing/input/test/part.parquet", TEST.head(120))
+    found = against(job)
+    assert (found["gate"]["passed"], found["champion"]["rows"]) == (True, 120)
+
+
+def test_the_same_days_trained_again_stand_against_the_champion(job: Container, registry: Registry) -> None:
+    train, validation = ("2012-12-01", "2012-12-30"), ("2012-12-31", "2012-12-31")
+    days = {"train": train, "validation": validation}
+    registry.register(described(days={name: {"first": of[0], "last": of[1]} for name, of in days.items()}))
+    found = against(job)
+    assert (found["gate"]["passed"], found["champion"]["rows"]) == (True, TEST.height)
 
 
 def test_days_that_the_champion_learned_from_are_left_out_for_both(job: Container, registry: Registry) -> None:

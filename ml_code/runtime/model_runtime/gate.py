@@ -1,7 +1,8 @@
 """The gate: whether a model may be registered, and why, in one sentence.
 
 Three things decide, in this order: the metric must meet its bound; no limit on fairness that rejects may be broken; and
-the model must not be worse than the champion by more than the margin, both judged on the same rows. The measured
+the model must not be worse than the champion by more than the margin, both judged on the same rows, of which there must
+be enough that the champion doesn't know. The measured
 difference decides, not its confidence interval, so that the same figures always give the same answer; the interval is
 reported beside it and says how much of the difference may be chance.
 """
@@ -40,7 +41,8 @@ class Bound:
 class Contest:
     """What came of the comparison with the champion: the difference, or the reason why there is none.
 
-    `rows` is on how many rows it was judged. `predictions` stay out of the report.
+    `rows` is on how many rows it was judged. A contest without a difference is won, unless it is `lost` since there was
+    a champion that could have been asked, and no rows to ask it about.
     """
 
     version: int | None = None
@@ -48,6 +50,7 @@ class Contest:
     difference: Difference | None = None
     rows: int | None = None
     reason: str | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ def decide(bound: Bound, value: float, contest: Contest | None, margin: float, b
         passed = passed and good
         if contest.difference is not None:
             summary.append(f"champion version {contest.version} {_figure(contest.difference.champion)}")
+        elif contest.lost:
+            summary.append(f"too few rows that champion version {contest.version} does not know")
         else:
             summary.append("no champion to compare with")
     summary.insert(0, "passed" if passed else "rejected")
@@ -85,7 +90,7 @@ def verdict_json(verdict: Verdict, bound: Bound, margin: float | None) -> dict[s
 
 def contest_json(contest: Contest) -> dict[str, Any]:
     """The section `champion` of the evaluation report; members that have no value are left out."""
-    found = {name: value for name, value in asdict(contest).items() if value is not None}
+    found = {name: value for name, value in asdict(contest).items() if value is not None and name != "lost"}
     found["compared"] = contest.difference is not None
     return found
 
@@ -93,7 +98,7 @@ def contest_json(contest: Contest) -> dict[str, Any]:
 def _told(contest: Contest, margin: float) -> tuple[str, bool]:
     difference = contest.difference
     if difference is None:
-        return f"not compared with a champion: {contest.reason}", True
+        return f"not compared with {'the' if contest.lost else 'a'} champion: {contest.reason}", not contest.lost
     good = difference.better_by >= -margin
     side = "better" if difference.better_by >= 0 else "worse"
     allowed = "" if side == "better" else f", {'within' if good else 'more than'} the margin of {margin:g}"

@@ -17,9 +17,17 @@ from model_runtime.errors import JobError
 from model_runtime.evaluation_arguments import Asked
 from model_runtime.gate import Contest, contest_json, decide, verdict_json
 from model_runtime.judged import Judged, Rivals
-from model_runtime.metrics import FEWEST_ROWS_WITH_DEVIATION, Floats
+from model_runtime.metrics import Floats
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import Problem
+
+FEWEST_COMPARED_ROWS = 200
+"""Fewer rows tell chance from quality no more than they give a standard deviation (`metrics`): without this limit, days
+that the champion has learned from could be chosen until nothing is left to stand against it on."""
+
+
+class NotEnoughRows(Exception):
+    """The champion knows too much of the test rows; the text is the reason, as a part of a sentence."""
 
 
 def statistics_of(problem: Problem, labels: Any, predictions: Floats, test: pl.DataFrame) -> dict[str, Any]:
@@ -84,7 +92,11 @@ def judge(asked: Asked, judged: Judged, paths: ContainerPaths) -> Judged:
 
 
 def contend(asked: Asked, judged: Judged, paths: ContainerPaths) -> tuple[Contest, Rivals | None]:
-    """Let the champion answer the same rows. Days that it has learned from are left out, for both models."""
+    """Let the champion answer the same rows. Days that it has learned from are left out, for both models.
+
+    The contest is lost without answers when fewer rows than FEWEST_COMPARED_ROWS are left, or, of a smaller test part,
+    fewer than all.
+    """
     assert asked.bound is not None
     assert asked.champions is not None
     description = judged.description
@@ -103,6 +115,9 @@ def contend(asked: Asked, judged: Judged, paths: ContainerPaths) -> tuple[Contes
         if found is None:
             return Contest(reason=str(reason)), None
         return Contest(version=found.version, arn=found.arn, reason=str(reason)), None
+    except NotEnoughRows as reason:
+        assert found is not None
+        return Contest(version=found.version, arn=found.arn, reason=str(reason), lost=True), None
     labels = judged.problem.labels(rows[description.label])
     difference = compare(judged.problem, asked.bound.metric, labels, kept, answers)
     contest = Contest(version=found.version, arn=found.arn, difference=difference, rows=rows.height)
@@ -112,11 +127,15 @@ def contend(asked: Asked, judged: Judged, paths: ContainerPaths) -> tuple[Contes
 def _unseen(champion: champions.Champion, test: pl.DataFrame) -> tuple[pl.DataFrame, Floats]:
     """The test rows of days that the champion hasn't learned from, and the candidate's predictions for them."""
     last = champion.last_day_seen
-    rows = test.filter(pl.col(DAY) > last) if last is not None and day_range(test) is not None else test
-    label = champion.description.label
-    if rows.height < min(FEWEST_ROWS_WITH_DEVIATION, test.height) or rows[label].n_unique() < 2:
-        raise champions.NotComparable(
-            f"version {champion.version} has learned from days up to {last}, which leaves {rows.height} of "
-            f"{test.height} test rows that are new to it"
-        )
-    return rows, rows["prediction"].to_numpy()
+    if last is None or day_range(test) is None:
+        return test, test["prediction"].to_numpy()
+    rows = test.filter(pl.col(DAY) > last)
+    needed = min(FEWEST_COMPARED_ROWS, test.height)
+    if rows.height >= needed and rows[champion.description.label].n_unique() >= 2:
+        return rows, rows["prediction"].to_numpy()
+    alike = ", all of them with the same label" if rows.height >= needed else f", and {needed} are needed to compare"
+    raise NotEnoughRows(
+        f"champion version {champion.version} has learned from days up to {last}, and {rows.height} of {test.height} "
+        f"test rows are new to it{alike}: train with a later LastDay, or set the status of that version to "
+        "Rejected first"
+    )
