@@ -44,6 +44,13 @@ def read_rows(directory: Path, required: Sequence[str]) -> pl.DataFrame:
     return rows
 
 
+def is_known(rows: pl.LazyFrame, column: str) -> pl.Expr:
+    """Whether a row has a value in a column: neither null nor NaN; an infinite number is one."""
+    known = pl.col(column).is_not_null()
+    floating = rows.collect_schema()[column].is_float()
+    return known & pl.col(column).is_not_nan().fill_null(False) if floating else known
+
+
 def unusable_labels(column: pl.Series) -> int:
     """How many labels are missing: null, or not a finite number."""
     missing = column.null_count()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from model_runtime.datasets import is_known
 from model_runtime.errors import JobError
 from model_runtime.metrics import Floats, area_under_curve
 from model_runtime.problems import BINARY_CLASSIFICATION, Problem
@@ -103,13 +104,10 @@ def _means_of_bins(values: Floats, labels: Floats) -> Floats:
 
 
 def _missing_together(everything: pl.LazyFrame, features: Sequence[str], label: str) -> list[Suspicion]:
-    no_label = pl.col(label).is_null()
-    types = everything.collect_schema()
-
     def missing(name: str) -> pl.Expr:
-        empty = pl.col(name).is_null()
-        return empty | pl.col(name).is_nan().fill_null(True) if types[name].is_float() else empty
+        return ~is_known(everything, name)
 
+    no_label = missing(label)
     (counts,) = (
         everything.select(
             no_label.sum().alias(label),

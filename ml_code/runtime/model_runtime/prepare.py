@@ -17,7 +17,7 @@ import polars as pl
 
 from model_runtime.analyses import Analyses
 from model_runtime.daily_files import daily_files, scan_days
-from model_runtime.datasets import DAY, day_range, unusable_labels
+from model_runtime.datasets import DAY, day_range, is_known, unusable_labels
 from model_runtime.errors import JobError
 from model_runtime.leakage import check_leakage
 from model_runtime.model_code import load_model_code
@@ -127,7 +127,7 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     columns = [*code.features, code.label]
     files = daily_files(paths.processing_input("features"))
     everything = scan_days(files, columns, split.first_day, split.last_day)
-    labelled = everything.filter(has_label(everything, code.label))
+    labelled = everything.filter(is_known(everything, code.label))
     there = day_range(labelled.select(DAY).collect())
     if there is None:
         raise JobError("no row of the days asked for has a label: there is nothing to learn from")
@@ -155,12 +155,6 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     rows, kept = (int(each.select(pl.len()).collect().item()) for each in (everything, labelled))
     if rows > kept:
         print(f"left out: {rows - kept} of {rows} rows have no label {code.label}", flush=True)
-
-
-def has_label(rows: pl.LazyFrame, label: str) -> pl.Expr:
-    """Whether a row has a label; NaN is none, an infinite number is one that is refused later."""
-    known = pl.col(label).is_not_null()
-    return known & pl.col(label).is_not_nan() if rows.collect_schema()[label].is_float() else known
 
 
 def _check_labels(labels: pl.Series, name: str, days: tuple[date, date], problem: Problem) -> None:
