@@ -55,6 +55,6 @@ class ServingStack(Stack):
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)
-        if model.training.algorithm == "automl":
-            grant_pull_autopilot(self.inference.role)
+        # Whatever it is trained by today: a version that Autopilot found may be live until another is released.
+        grant_pull_autopilot(self.inference.role)
         CfnOutput(self, "EndpointName", value=self.inference.endpoint_name, condition=self.inference.released)

@@ -68,6 +68,13 @@ def test_an_endpoint_may_pull_the_image_of_a_candidate(searched: Audit) -> None:
     assert "repository/autogluon-inference" in pulled
 
 
+def test_it_still_may_when_the_next_version_is_trained_otherwise(templates: Templates) -> None:
+    # the searched version stays live until another is released
+    statements = allowed(templates, "dev/flight-delay-serving", "Role")
+    pulled = str([each["Resource"] for each in statements if "ecr:BatchGetImage" in each["Action"]])
+    assert "repository/autogluon-inference" in pulled
+
+
 def test_a_tuned_model_s_pipeline_may_tune_and_no_more(searched: Audit) -> None:
     found = actions(allowed(templates_of(searched.assembly), "dev/block-time-training", "PipelineRole"))
     assert "sagemaker:CreateHyperParameterTuningJob" in found
