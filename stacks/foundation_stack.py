@@ -12,6 +12,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from mlops_constructs.findings import acknowledge
+from mlops_constructs.job_role import service_principal
 from mlops_constructs.runtime_image import RuntimeImage
 
 from .blueprint import Blueprint
@@ -152,7 +153,7 @@ class FoundationStack(Stack):
     def _define_alarm_publisher(self) -> iam.Role:
         # EventBridge tells a topic's policy nothing that it could check, no account and no rule, so that any account's
         # rule would pass: it publishes with a role instead.
-        publisher = iam.Role(self, "AlarmPublisher", assumed_by=iam.ServicePrincipal("events.amazonaws.com"))
+        publisher = iam.Role(self, "AlarmPublisher", assumed_by=service_principal(self, "events.amazonaws.com"))
         acknowledge(
             publisher,
             {"AwsSolutions-IAM5[Action::kms:GenerateDataKey*]": "The CDK's own grant, on the environment's key alone"},

@@ -16,6 +16,7 @@ from constructs import Construct
 
 from .feature_job import FeatureJob
 from .glue_job import GlueJob
+from .job_role import service_principal
 
 EVENT_SOURCE = "mlops.data"
 """The source of the events that tell of published and held days."""
@@ -206,7 +207,7 @@ class DataWorkflow(Construct):
         )
 
     def _define_starter(self, construct_id: str, service: str, action: str) -> iam.Role:
-        role = iam.Role(self, construct_id, assumed_by=iam.ServicePrincipal(service))
+        role = iam.Role(self, construct_id, assumed_by=service_principal(self, service))
         role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[self._arn]))
         return role
 

@@ -12,14 +12,18 @@ from constructs import Construct, IDependable
 from .findings import acknowledge
 from .pipeline_steps import JobNetwork
 
+_SAY_WHOM_THEY_ACT_FOR = ("events", "sagemaker", "scheduler", "states")
+"""The services whose guides show ``aws:SourceAccount`` in the trust policy of a role, against confused deputies."""
+
 
 def service_principal(scope: Construct, service: str) -> iam.IPrincipal:
-    """A service that may assume a role.
+    """A service that may assume a role, as ``scheduler.amazonaws.com``.
 
-    SageMaker documents that it says whom it acts for, so it may do it for this account only. Other services don't, and
-    a condition on what they leave out would lock them out.
+    EventBridge, its Scheduler, SageMaker and Step Functions document that they say whom they act for, so they may do it
+    for this account only. Glue doesn't for the roles of jobs, and what a service leaves out would lock it out as a
+    condition.
     """
-    if service != "sagemaker.amazonaws.com":
+    if service.removesuffix(".amazonaws.com") not in _SAY_WHOM_THEY_ACT_FOR:
         return iam.ServicePrincipal(service)
     return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}})
 

@@ -16,6 +16,7 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from .findings import acknowledge
+from .job_role import service_principal
 from .log_retention import LogRetention
 from .training_pipeline import TrainingPipeline
 from .trigger_definition import NeededFile, trigger_definition
@@ -131,13 +132,7 @@ class TrainingTrigger(Construct):
         )
 
     def _define_role(self) -> iam.Role:
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal(
-                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-            ),
-        )
+        role = iam.Role(self, "Role", assumed_by=service_principal(self, "states.amazonaws.com"))
         # SageMaker writes names in ARNs in lower case.
         names = sorted({self._pipeline_name, self._pipeline_name.lower()})
         pipelines = [
@@ -217,6 +212,6 @@ class TrainingTrigger(Construct):
         return machine
 
     def _define_starter(self, construct_id: str, service: str) -> iam.Role:
-        role = iam.Role(self, construct_id, assumed_by=iam.ServicePrincipal(service))
+        role = iam.Role(self, construct_id, assumed_by=service_principal(self, service))
         role.add_to_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[self.state_machine_arn]))
         return role

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 
-from mlops_constructs.job_role import JobRole
+from mlops_constructs.job_role import JobRole, service_principal
 from mlops_constructs.pipeline_steps import JobNetwork
 
 Find = Callable[..., Any]
@@ -39,6 +40,17 @@ def test_glue_which_does_not_say_whom_it_acts_for_is_not_locked_out(stack: Stack
     JobRole(stack, "Glue", service="glue.amazonaws.com", log_groups="/aws-glue/")
     (found,) = resources("AWS::IAM::Role").values()
     assert "Condition" not in found["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+
+
+@pytest.mark.parametrize("service", ["events", "scheduler", "states"])
+def test_services_that_say_whom_they_act_for_are_held_to_this_account(
+    service: str, stack: Stack, resources: Find
+) -> None:
+    iam.Role(stack, "Starter", assumed_by=service_principal(stack, f"{service}.amazonaws.com"))
+    (found,) = resources("AWS::IAM::Role").values()
+    (trust,) = found["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 
 
 def test_only_sagemaker_acting_for_this_account_may_assume_the_role(role: JobRole, resources: Find) -> None:
