@@ -232,7 +232,7 @@ class _Steps:
             bound=bound,
             code=self._at.code,
             metadata=self._metadata(prepare),
-            judging=self._judging(prepare),
+            judging=self._judging(prepare) | self._tracking,
         )
 
     def _judging(self, prepare: ProcessingStep) -> dict[str, Value]:

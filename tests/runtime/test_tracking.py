@@ -13,6 +13,7 @@ import pytest
 from model_runtime.tracking import run_name
 from model_runtime.training_plots import bars, learning_curve
 from tests.runtime.container import TRAIN, Container, free_port, rows
+from tests.runtime.test_scores import judged, probabilities, split
 
 # what a model's fit is like in a job: boosted by the runtime, with validation rows
 WATCHED = TRAIN.replace(
@@ -116,6 +117,33 @@ def test_evaluation_adds_to_the_run_of_the_training(store: Any, container: Conta
     assert run.info.run_name == "one"
     assert run.data.metrics["test/auc"] == report["binary_classification_metrics"]["auc"]["value"]
     assert run.data.tags["mlflow.source.git.commit"] == "0123abcd"
+
+
+def test_a_searched_model_has_a_run_of_its_own(store: Any, container: Container) -> None:
+    test = split(container)
+    container.environment |= {"GIT_COMMIT": "0123abcd", "DATA_VERSION": "s3://lake/manifests/7.json"}
+    job = container.base / "config/processingjobconfig.json"
+    job.parent.mkdir(parents=True)
+    job.write_text(json.dumps({"ProcessingJobName": "pipelines-0r0zx5v4xabk-Evaluate-AbCdEf0123"}))
+    assert judged(container, probabilities(test), "--metric", "auc", "--minimum", "0.5") == ""
+    run = only_run(store)
+    assert (run.info.run_name, run.info.status) == ("0r0zx5v4xabk/Evaluate", "FINISHED")
+    report = json.loads((container.base / "processing/output/evaluation/evaluation.json").read_text())
+    assert run.data.metrics["test/auc"] == report["binary_classification_metrics"]["auc"]["value"]
+    assert run.data.params["train_days"] == "2013-01-01 to 2013-01-20"
+    assert run.data.params["algorithm"].startswith("SageMaker Autopilot")
+    assert run.data.tags["mlflow.source.git.commit"] == "0123abcd"
+    assert run.data.tags["data_version"] == "s3://lake/manifests/7.json"
+    assert (run.data.tags["gate.passed"], run.data.tags["gate.reason"]) == ("True", report["gate"]["reason"])
+
+
+@pytest.mark.parametrize("commit", ["unknown", ""])
+def test_what_nobody_told_is_no_tag(store: Any, container: Container, commit: str) -> None:
+    test = split(container)
+    container.environment |= {"GIT_COMMIT": commit, "DATA_VERSION": commit}
+    assert judged(container, probabilities(test)) == ""
+    run = only_run(store)
+    assert not {"mlflow.source.git.commit", "data_version"} & set(run.data.tags)
 
 
 @pytest.mark.parametrize("kind", ["nobody listens", "unknown scheme"])

@@ -21,20 +21,17 @@ from model_runtime.card_page import card_page
 from model_runtime.diagnostics import REPORT_FILE
 from model_runtime.explanations import explanations_json
 from model_runtime.judged import Judged
+from model_runtime.lineage import job_of, lineage
 from model_runtime.paths import ContainerPaths
 
 ANALYSIS_VERSION = "1.0"
-SOURCES = {"model": "model", "test": "test rows", "train": "training rows", "code": "code"}
-TOLD = {"GIT_COMMIT": "commit", "DATA_VERSION": "data version"}
-"""What a job is told of its lineage by variables; a commit that nobody told is `unknown`, and left out."""
-UNKNOWN = "unknown"
 
 
 def write_reports(judged: Judged, paths: ContainerPaths) -> None:
     """Write all of them to the output `evaluation`."""
     directory = paths.processing_output("evaluation")
     directory.mkdir(parents=True, exist_ok=True)
-    judged = replace(judged, lineage=lineage(paths.base / "config" / "processingjobconfig.json"))
+    judged = replace(judged, lineage=lineage(job_of(paths.processing_configuration)))
     reports: dict[str, Any] = {"evaluation": judged.statistics, "constraints": constraints(judged)}
     label = judged.description.label
     reports["bias"] = {"version": ANALYSIS_VERSION, **bias_json(judged.groups, label, judged.problem)}
@@ -65,17 +62,3 @@ def training_report(model_directory: Path) -> Mapping[str, Any] | None:
         return None
     found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
-
-
-def lineage(configuration: Path) -> dict[str, str]:
-    """What this job was given, as SageMaker writes it into the container; nothing outside of a job."""
-    if not configuration.is_file():
-        return {}
-    job = json.loads(configuration.read_text(encoding="utf-8"))
-    given = {each.get("InputName"): each.get("S3Input", {}).get("S3Uri") for each in job.get("ProcessingInputs") or ()}
-    found = {shown: given[name] for name, shown in SOURCES.items() if given.get(name)}
-    variables = job.get("Environment") or {}
-    found |= {shown: variables[name] for name, shown in TOLD.items() if variables.get(name, UNKNOWN) != UNKNOWN}
-    found["image"] = job.get("AppSpecification", {}).get("ImageUri")
-    found["evaluated by"] = job.get("ProcessingJobArn")
-    return {name: str(value) for name, value in found.items() if value}

@@ -70,6 +70,11 @@ class ContainerPaths:
         return self.base / "processing" / "output" / name
 
     @property
+    def processing_configuration(self) -> Path:
+        """The processing job as it was asked for: `processingjobconfig.json`."""
+        return self.base / "config" / "processingjobconfig.json"
+
+    @property
     def failure(self) -> Path:
         """Becomes a training job's FailureReason (its first 1024 characters)."""
         return self.base / "output" / "failure"

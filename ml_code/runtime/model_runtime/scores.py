@@ -12,10 +12,12 @@ from model_runtime.evaluation_arguments import parse_arguments
 from model_runtime.evaluation_reports import write_reports
 from model_runtime.judged import Judged
 from model_runtime.judgement import judge, statistics_of
+from model_runtime.lineage import job_of
 from model_runtime.model_code import load_model_code
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import asked_problem
 from model_runtime.tables import DESCRIPTION
+from model_runtime.tracking import track_search
 
 SCORES = "scores"
 ALGORITHM = "SageMaker Autopilot, the best candidate of a search"
@@ -25,7 +27,8 @@ def main(paths: ContainerPaths, argv: Sequence[str] = ()) -> None:
     """Write the reports to `processing/output/evaluation` from the inputs `scores`, `test`, `code` and `description`.
 
     They are those of a trained model, less attributions and rules of the training, which only a booster has; the
-    description lies beside them, for whoever compares with this model later. Facets need the input `train` too.
+    description lies beside them, for whoever compares with this model later. Facets need the input `train` too. Where
+    experiments are tracked, the model gets a run of its own.
     """
     problem = asked_problem()
     asked = parse_arguments(argv, problem)
@@ -48,5 +51,8 @@ def main(paths: ContainerPaths, argv: Sequence[str] = ()) -> None:
         labels=labels,
         predictions=predictions,
     )
-    write_reports(judge(asked, judged, paths), paths)
+    judged = judge(asked, judged, paths)
+    write_reports(judged, paths)
     write_description(description, paths.processing_output("evaluation") / DESCRIPTION_FILE)
+    job = job_of(paths.processing_configuration).get("ProcessingJobName", "search")
+    track_search(description, ALGORITHM, judged.statistics, job)

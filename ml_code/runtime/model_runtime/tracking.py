@@ -24,7 +24,8 @@ from typing import Any
 import xgboost as xgb
 from xgboost.callback import TrainingCallback
 
-from model_runtime.artifact import Artifact
+from model_runtime.artifact import Artifact, Description
+from model_runtime.lineage import COMMIT, DATA_VERSION, told
 from model_runtime.tracked_model import FOLDER, write_tracked_model
 from model_runtime.tracking_writer import Round, TrackingWriter, Writing
 from model_runtime.training_plots import bars, learning_curve
@@ -33,7 +34,6 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 RUN_FILE = "tracking.json"
 JOB_TAG = "training_job"
 COMMIT_TAG = "mlflow.source.git.commit"
-UNKNOWN_COMMIT = "unknown"
 LONGEST_VALUE = 5000
 """Characters of a parameter or tag; the server's limits are 6000 and 8000."""
 _PIPELINE_JOB = re.compile(r"pipelines-(?P<execution>[a-z0-9]{12})-(?P<step>.+)-[A-Za-z0-9]{10}")
@@ -70,14 +70,7 @@ def tracked_training(model: str, *, writes: bool = True, environment: Mapping[st
         yield Run()
         return
     job = environment.get("TRAINING_JOB_NAME", "training")
-    tags = {JOB_TAG: job, "mlflow.source.type": "JOB", "mlflow.source.name": f"{model}.train"}
-    if environment.get("DATA_VERSION"):
-        tags["data_version"] = environment["DATA_VERSION"]
-
-    def opening(client: Any) -> str:
-        return str(client.create_run(_experiment(client, model), tags=tags, run_name=run_name(job)).info.run_id)
-
-    writer = TrackingWriter(opening, environment)
+    writer = _opened(model, job, f"{model}.train", environment)
     try:
         yield _TrackedRun(writer, job)
     except BaseException as error:
@@ -97,6 +90,53 @@ def track_evaluation(directory: Path, report: Mapping[str, Any], environment: Ma
     if not environment.get(VARIABLE) or not (directory / RUN_FILE).is_file():
         return
     note = json.loads((directory / RUN_FILE).read_text(encoding="utf-8"))
+
+    def opening(client: Any) -> str:
+        found = client.search_runs([_experiment(client, note["experiment"])], f"tags.{JOB_TAG} = '{note['job']}'")
+        if not found:
+            raise LookupError(f"there is no run of the training job {note['job']}")
+        return str(found[0].info.run_id)
+
+    writer = TrackingWriter(opening, environment)
+    writer.add(_worth(report, environment))
+    writer.close()
+
+
+def track_search(
+    description: Description,
+    algorithm: str,
+    report: Mapping[str, Any],
+    job: str,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Write the run of a searched model, which no training has begun: what it learned from and what it is worth.
+
+    `algorithm` says in words what made it, `job` is the name of the processing job that judges it. What the search has
+    tried is known to SageMaker.
+    """
+    if not environment.get(VARIABLE):
+        return
+    writer = _opened(description.model, job, f"{description.model}.search", environment)
+    writer.add(_parameters({"algorithm": algorithm, **_learned_from(description)}))
+    writer.add(_worth(report, environment))
+    _end(writer, "FINISHED")
+
+
+def _opened(model: str, job: str, source: str, environment: Mapping[str, str]) -> TrackingWriter:
+    """A writer to a new run of a job, in the experiment of the model."""
+    tags = {JOB_TAG: job, "mlflow.source.type": "JOB", "mlflow.source.name": source}
+    data = told(environment, DATA_VERSION)
+    if data:
+        tags["data_version"] = data
+
+    def opening(client: Any) -> str:
+        return str(client.create_run(_experiment(client, model), tags=tags, run_name=run_name(job)).info.run_id)
+
+    return TrackingWriter(opening, environment)
+
+
+def _worth(report: Mapping[str, Any], environment: Mapping[str, str]) -> Writing:
+    """Metrics as `test/<name>`, the verdict, and the commit."""
     metrics = {
         name: each["value"]
         for section, found in report.items()
@@ -104,15 +144,12 @@ def track_evaluation(directory: Path, report: Mapping[str, Any], environment: Ma
         for name, each in found.items()
         if isinstance(each, Mapping) and isinstance(each.get("value"), int | float)
     }
-    commit, verdict = environment.get("GIT_COMMIT"), report.get("gate", {})
-    known = None if commit == UNKNOWN_COMMIT else commit
-    tags = {COMMIT_TAG: known, "gate.passed": verdict.get("passed"), "gate.reason": verdict.get("reason")}
-
-    def opening(client: Any) -> str:
-        found = client.search_runs([_experiment(client, note["experiment"])], f"tags.{JOB_TAG} = '{note['job']}'")
-        if not found:
-            raise LookupError(f"there is no run of the training job {note['job']}")
-        return str(found[0].info.run_id)
+    verdict = report.get("gate", {})
+    tags = {
+        COMMIT_TAG: told(environment, COMMIT),
+        "gate.passed": verdict.get("passed"),
+        "gate.reason": verdict.get("reason"),
+    }
 
     def write(client: Any, run: str) -> None:
         for name, value in metrics.items():
@@ -121,9 +158,28 @@ def track_evaluation(directory: Path, report: Mapping[str, Any], environment: Ma
             if text is not None:
                 client.set_tag(run, name, str(text)[:LONGEST_VALUE])
 
-    writer = TrackingWriter(opening, environment)
-    writer.add(write)
-    writer.close()
+    return write
+
+
+def _parameters(values: Mapping[str, Any]) -> Writing:
+    texts = {name: str(value)[:LONGEST_VALUE] for name, value in values.items()}
+
+    def write(client: Any, run: str) -> None:
+        from mlflow.entities import Param
+
+        client.log_batch(run, params=[Param(name, text) for name, text in texts.items()])
+
+    return write
+
+
+def _learned_from(description: Description) -> dict[str, Any]:
+    return {
+        "problem": description.problem,
+        "label": description.label,
+        "features": len(description.features),
+        **{f"{name}_rows": count for name, count in description.rows.items()},
+        **{f"{name}_days": " to ".join(days.values()) for name, days in description.days.items() if days},
+    }
 
 
 class _TrackedRun(Run):
@@ -133,29 +189,14 @@ class _TrackedRun(Run):
         self._curves: dict[str, dict[str, list[float]]] = {}
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        texts = {name: str(value)[:LONGEST_VALUE] for name, value in values.items()}
-
-        def write(client: Any, run: str) -> None:
-            from mlflow.entities import Param
-
-            client.log_batch(run, params=[Param(name, text) for name, text in texts.items()])
-
-        self._writer.add(write)
+        self._writer.add(_parameters(values))
 
     def watch(self, stage: str) -> Sequence[TrainingCallback]:
         return (_Rounds(self._writer, stage, self._curves.setdefault(stage, {})),)
 
     def model(self, artifact: Artifact, directory: Path) -> None:
         description = artifact.description
-        self.parameters(
-            {
-                "problem": description.problem,
-                "label": description.label,
-                "features": len(description.features),
-                **{f"{name}_rows": count for name, count in description.rows.items()},
-                **{f"{name}_days": " to ".join(days.values()) for name, days in description.days.items() if days},
-            }
-        )
+        self.parameters(_learned_from(description))
         self._writer.add(_model_files(artifact, {stage: curves for stage, curves in self._curves.items() if curves}))
         note = {"experiment": description.model, "job": self._job}
         (directory / RUN_FILE).write_text(json.dumps(note), encoding="utf-8")

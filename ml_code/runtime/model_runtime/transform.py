@@ -55,7 +55,7 @@ def transform(container: Mapping[str, Any], rows: Path, name: str, paths: Contai
 
 class _Asking:
     def __init__(self, paths: ContainerPaths, name: str) -> None:
-        file = paths.base / "config" / "processingjobconfig.json"
+        file = paths.processing_configuration
         if not file.is_file():
             raise JobError(f"{name} can only be asked from a processing job, and {file} isn't there")
         job = json.loads(file.read_text(encoding="utf-8"))["ProcessingJobName"]
