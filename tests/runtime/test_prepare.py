@@ -298,6 +298,20 @@ def test_kernel_shap_gets_some_rows_and_a_baseline_and_model_monitor_csv(job: Co
     assert explained.join(pl.read_parquet(written / "test/part.parquet"), on=explained.columns, how="anti").is_empty()
 
 
+def test_rows_that_miss_a_category_are_left_out_of_the_copy_for_clarify(tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {"carrier": [1.0, None, float("nan"), 4.0], "hour": [None, 2.0, 3.0, 4.0], "late": [0, 1, 0, 1]}
+    )
+    configured = {"B": {"label": "late"}}
+    Analyses(directory=tmp_path, configurations=configured, categories=["carrier"], described=True).write_rows(
+        "train", rows, rows.columns
+    )
+    found = pl.read_parquet(tmp_path / "train/part.parquet")
+    assert found["carrier"].to_list() == [1, 4]
+    assert found["hour"].to_list() == [None, 4.0]
+    assert pl.read_csv(tmp_path / "described/part.csv").height == 4, "Model Monitor counts what is missing"
+
+
 def test_the_rows_to_explain_are_few_and_the_same_each_time(tmp_path: Path) -> None:
     rows = pl.DataFrame({"hour": range(1000), "late": [0, 1] * 500})
     drawn = []

@@ -73,6 +73,7 @@ class Analyses:
     def write_rows(self, name: str, part: pl.DataFrame, columns: Sequence[str]) -> None:
         """Write a part's rows to `<part>/part.parquet` of the output `checks`, categories as whole numbers.
 
+        Rows that miss a category are left out there: Clarify tells categories by a column without gaps.
         The training rows give the baseline of explanations and, where they are described, `described/part.csv`; of
         the test rows those to be explained lie in `explained`.
         """
@@ -84,6 +85,8 @@ class Analyses:
             typed.write_csv(self._folder(DESCRIBED) / "part.csv")
         if not self.configurations:
             return
+        # pandas reads whole numbers with gaps as floating ones, which Clarify takes for amounts
+        typed = typed.drop_nulls(self.categories) if self.categories else typed
         typed.write_parquet(self._folder(name) / "part.parquet")
         explaining = [each for each in self.configurations.values() if "shap" in each.get("methods", {})]
         if explaining and name == "test":
