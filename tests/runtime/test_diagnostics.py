@@ -84,6 +84,9 @@ def test_rows_that_can_hardly_teach_are_found_before_the_training() -> None:
     good = rows()
     assert judged(good) == {}
     assert "40 training rows for 3 features are 13.3 for each" in judged(rows(1))["little_data"]
+    together = Diagnostics()
+    together.check_rows(rows(1), FEATURES, "late", BINARY_CLASSIFICATION, rows=4000)
+    assert not [each for each in together.findings if each.rule == "little_data"], "other hosts have rows too"
     rare = good.with_columns(late=pl.when(pl.int_range(pl.len()) < 5).then(1).otherwise(0))
     assert "0.417 % of the training rows have the rarer label" in judged(rare)["class_imbalance"]
     assert "class_imbalance" in judged(rare.with_columns(late=1 - pl.col("late")))

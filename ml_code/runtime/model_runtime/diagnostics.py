@@ -77,14 +77,17 @@ class Diagnostics:
     history: dict[str, Any] = field(default_factory=dict)
     unused_features: list[str] = field(default_factory=list)
 
-    def check_rows(self, train: pl.DataFrame, features: Sequence[str], label: str, problem: Problem) -> None:
-        """Judge the training rows; raises StoppedByRule."""
-        per_feature = train.height / len(features)
+    def check_rows(
+        self, train: pl.DataFrame, features: Sequence[str], label: str, problem: Problem, rows: int | None = None
+    ) -> None:
+        """Judge the training rows; raises StoppedByRule. `rows` is how many all hosts have, by default `train`'s."""
+        rows = train.height if rows is None else rows
+        per_feature = rows / len(features)
         self._judge(
             "little_data",
             per_feature < self._limit("little_data", "rows_per_feature"),
             lambda: (
-                f"{train.height} training rows for {len(features)} features are {per_feature:.1f} for each, fewer than "
+                f"{rows} training rows for {len(features)} features are {per_feature:.1f} for each, fewer than "
                 f"rows_per_feature {self._limit('little_data', 'rows_per_feature'):g}"
             ),
         )

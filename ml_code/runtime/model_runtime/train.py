@@ -55,15 +55,15 @@ def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -
     if objective:
         print_objective(objective, problem, code, channels, hyperparameters, fit)
     around = Surroundings(checkpoints=_checkpoints(paths, code, hyperparameters), watch=[diagnostics.watch, run.watch])
+    count = {name: rows_of_all(rows) for name, rows in channels.items()}
     try:
-        diagnostics.check_rows(channels["train"], code.features, code.label, problem)
+        diagnostics.check_rows(channels["train"], code.features, code.label, problem, rows=count["train"])
         with training(around):
             booster = fit(code, channels["train"], channels["validation"], hyperparameters)
     except StoppedByRule:
         diagnostics.write(paths.output_data)
         raise
     diagnostics.check_trees(booster, code.features)
-    count = {name: rows_of_all(rows) for name, rows in channels.items()}
     days = {name: _days(rows) for name, rows in channels.items()}
     if cluster.rank:
         return
