@@ -82,8 +82,8 @@ def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -
     )
     artifact = Artifact(booster, description, code)
     save_artifact(artifact, paths.model)
-    rows = channels["validation"].head(CHECKED_ROWS).select(pl.col(code.features).cast(pl.Float32)).to_numpy()
-    reason = write_onnx(booster, paths.model / BOOSTER_FILE, rows, paths.model)
+    checked = channels["validation"].head(CHECKED_ROWS).select(pl.col(code.features).cast(pl.Float32)).to_numpy()
+    reason = write_onnx(booster, paths.model / BOOSTER_FILE, checked, paths.model)
     if reason:
         print(f"its endpoint will answer by XGBoost, not by ONNX Runtime: {reason}", flush=True)
     run.model(artifact, paths.model)

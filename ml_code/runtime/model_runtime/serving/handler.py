@@ -20,7 +20,7 @@ from model_runtime.artifact import Artifact, Description, check_problem, load_ar
 from model_runtime.errors import JobError
 from model_runtime.model_code import ModelCode
 from model_runtime.problems import VARIABLE, asked_problem
-from model_runtime.serving.content import TYPES, RowReader, choose_type, media_type_of, write_predictions
+from model_runtime.serving.content import TEXT_TYPES, RowReader, choose_type, media_type_of, write_predictions
 from model_runtime.serving.errors import RequestError
 from model_runtime.serving.predictors import BoosterPredictor, OnnxPredictor
 
@@ -64,27 +64,32 @@ class InvocationHandler:
     predictions of each answer, unless a function of the model makes the answer.
     """
 
-    def __init__(self, artifact: Artifact, model_directory: Path) -> None:
+    _model: Any
+    _default_predict: Step
+    observe: Callable[[Any], None] | None
+
+    def __init__(self, artifact: Artifact, model_directory: Path, *, parquet: bool = False) -> None:
         steps = OwnSteps(artifact.code, artifact.description.model, model_directory)
-        self._set_up(artifact.description, artifact.code, steps)
+        self._set_up(artifact.description, artifact.code, steps, parquet)
         self._model = artifact.booster if steps.load is None else steps.load(str(model_directory))
         is_booster = type(self._model).__module__.startswith("xgboost.") and hasattr(self._model, "inplace_predict")
         self._default_predict = BoosterPredictor(self._model) if is_booster else self._predict_with_model
 
-    def _set_up(self, description: Description, code: ModelCode, steps: OwnSteps) -> None:
+    def _set_up(self, description: Description, code: ModelCode, steps: OwnSteps, parquet: bool) -> None:
         self._steps = steps
         self.has_own_steps = steps.any
-        self._reader = RowReader(description.features, code.encoders)
-        self._default_predict: Step = self._predict_with_model
-        self._model: Any = None
-        self.observe: Callable[[Any], None] | None = None
+        self._reader = RowReader(description.features, code.encoders, parquet)
+        self._default_predict = self._predict_with_model
+        self._model = None
+        self.observe = None
 
     @classmethod
-    def load(cls, model_directory: Path) -> InvocationHandler:
+    def load(cls, model_directory: Path, *, parquet: bool = False) -> InvocationHandler:
         """Load the model of a directory, the way that answers soonest: a server needs no XGBoost for most models.
 
         Raises JobError when it isn't one, or when PROBLEM is set and names another kind than it was trained for.
         """
+        predictor: OnnxPredictor | str
         description = read_description(model_directory)
         if os.environ.get(VARIABLE):
             check_problem(description, asked_problem())
@@ -93,10 +98,10 @@ class InvocationHandler:
         predictor = "it has functions of its own" if steps.any else OnnxPredictor.load(model_directory, description)
         if isinstance(predictor, str):
             print(f"{description.model} is served by XGBoost: {predictor}", flush=True)
-            handler = cls(load_artifact(model_directory), model_directory)
+            handler = cls(load_artifact(model_directory), model_directory, parquet=parquet)
         else:
             handler = cls.__new__(cls)
-            handler._set_up(description, code, steps)
+            handler._set_up(description, code, steps, parquet)
             handler._default_predict = predictor
         if not steps.any:
             handler.predict(np.full((1, len(description.features)), np.nan, dtype=np.float32))
@@ -132,7 +137,7 @@ class InvocationHandler:
 
 
 def _as_sent(body: bytes, content_type: str) -> str | bytes:
-    if media_type_of(content_type) not in TYPES:
+    if media_type_of(content_type) not in TEXT_TYPES:
         return body
     try:
         return body.decode("utf-8")

@@ -87,7 +87,7 @@ def load() -> Service:
     """Load what is served; the model has answered once then."""
     settings = ServerSettings.from_environment()
     metrics = ServingMetrics.from_environment()
-    handler = InvocationHandler.load(ContainerPaths.from_environment().model)
+    handler = InvocationHandler.load(ContainerPaths.from_environment().model, parquet=settings.batch)
     return Service(handler, settings, metrics)
 
 
