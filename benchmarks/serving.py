@@ -14,7 +14,8 @@ and are measured by turns; the figures are medians of the runs. The model is the
 Servers but the runtime's come from requirements/serving-benchmark.txt, in the environment .venv-serving, which is made
 once (700 MB). The load comes from `wrk` where it is installed, else from serving_rivals/http_load.py. Of the local AWS
 only the container is measured: capture of data is a matter of what stands before it, as SageMaker's is, and costs the
-container nothing. Memory is what a server's processes share and hold (PSS), after the load. Cold start is the time from
+container nothing. CPU is what a server's processes took for a request: of all figures the one that a busy machine changes
+least. Memory is what a server's processes share and hold (PSS), after the load. Cold start is the time from
 the start of the process to the first answer, with every server stopped but the one.
 """
 
@@ -192,6 +193,18 @@ def memory(process: subprocess.Popen[bytes]) -> float:
     return total / 1024
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """What a server's processes have used of all cores, those that have ended not counted."""
+    total = 0
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.getsid(int(each.name)) == process.pid:
+                    values = (each / "stat").read_text().rpartition(")")[2].split()
+                    total += int(values[11]) + int(values[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def load(port: int, body: Path, connections: int, seconds: float) -> dict[str, Any]:
     """Load a server for some seconds."""
     wrk = shutil.which("wrk")
@@ -247,7 +260,11 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             for count in counts:
                 for number in connections:
                     for name in names:
+                        before, began = cpu_seconds(servers[name].process), time.perf_counter()
                         found = load(servers[name].port, its[name][count], number, options.seconds)
+                        used_cpu = cpu_seconds(servers[name].process) - before
+                        requests = found["rps"] * min(time.perf_counter() - began, options.seconds)
+                        found["cpu_us"] = used_cpu / max(requests, 1) * 1e6
                         results.setdefault((count, number, name), []).append(found)
                         shown = f"{found['rps']:,.0f}/s, p99 {found['p99_ms']:.2f} ms, {found['errors']} errors"
                         print(f"run {run + 1}: {count} rows, {number} conn., {name}: {shown}", file=sys.stderr)
@@ -268,6 +285,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 "rps": round(statistics.median(each["rps"] for each in runs), 1),
                 "p50_ms": round(statistics.median(each["p50_ms"] for each in runs), 3),
                 "p99_ms": round(statistics.median(each["p99_ms"] for each in runs), 3),
+                "cpu_us": round(statistics.median(each["cpu_us"] for each in runs), 1),
                 "errors": sum(each["errors"] for each in runs),
                 "runs": [round(each["rps"]) for each in runs],
             }
@@ -281,13 +299,13 @@ def show(found: Mapping[str, Any]) -> None:
     console = Console()
     ours = {(each["rows"], each["connections"]): each for each in found["results"] if each["server"] == "runtime"}
     table = Table(title=f"Servers with {found['workers']} processes each, load by {found['load']}")
-    for name in ("rows", "connections", "server", "requests/s", "runtime is", "p50 ms", "p99 ms", "errors"):
+    for name in ("rows", "connections", "server", "requests/s", "runtime is", "p50 ms", "p99 ms", "CPU us", "errors"):
         table.add_column(name, justify="right")
     for each in found["results"]:
         own = ours.get((each["rows"], each["connections"]))
         ratio = f"{own['rps'] / each['rps']:.2f} x" if own and each["rps"] else ""
         cells = [each["rows"], each["connections"], each["server"], f"{each['rps']:,.0f}", ratio]
-        table.add_row(*map(str, [*cells, each["p50_ms"], each["p99_ms"], each["errors"]]))
+        table.add_row(*map(str, [*cells, each["p50_ms"], each["p99_ms"], each["cpu_us"], each["errors"]]))
     console.print(table)
     table = Table(title="Once")
     for name in ("server", "cold start s", "memory MB"):

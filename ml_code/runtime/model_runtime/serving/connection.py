@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Request] = deque()
-        self._receiving = self._busy = self._blocked = False
+        self._receiving = self._in_head = self._busy = self._blocked = False
         self._deaf = False  # what still comes is dropped: the connection ends with the answers that are due
         self._url, self._headers, self._chunks = b"", {}, []  # type: tuple[bytes, dict[bytes, bytes], list[bytes]]
         self._head_bytes = self._body_bytes = 0
@@ -110,13 +110,18 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(RequestError(400, "HTTP/1.1 is spoken here, and nothing that it can be upgraded to"))
+            self._deaf = True  # the request was answered as it stands: nothing else than HTTP/1.1 is spoken here
         except httptools.HttpParserError as error:
             self._refuse(RequestError(400, f"the request is not HTTP/1.1: {error}"))
+        else:
+            if self._in_head:  # the parser keeps a header to itself until it is whole
+                self._head_bytes += len(data)
+                if self._head_bytes > MOST_HEAD_BYTES:
+                    self._refuse(RequestError(431, f"the head may have {MOST_HEAD_BYTES // 1024} KiB at most"))
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._receiving = True
+        self._receiving = self._in_head = True
         self._url, self._headers, self._chunks = b"", {}, []
         self._head_bytes = self._body_bytes = 0
         self._began = perf_counter()
@@ -125,20 +130,14 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
         self._url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
         self._headers[name.lower()] = value
-        self._count_head(len(name) + len(value))
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MOST_HEAD_BYTES and not self._deaf:
-            self._refuse(RequestError(431, f"the head may have {MOST_HEAD_BYTES // 1024} KiB at most"))
 
     def on_headers_complete(self) -> None:
         """Refuse a body that says itself that it is too long, before it comes."""
+        self._in_head = False
         if self._deaf:
             return
         length = self._headers.get(b"content-length", b"0")
@@ -165,7 +164,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._receiving = False
-        keep = self._parser.should_keep_alive()
+        keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         if b"connection" in self._headers and self._parser.get_http_version() == "1.0":
             keep = False  # it would have to be told that it may stay
         chunks = self._chunks

@@ -43,22 +43,24 @@ class RowReader:
     features: tuple[str, ...]
     encoders: Mapping[str, Callable[[str], float]]
     parquet: bool = False
-    _quick: QuickRows = field(init=False, repr=False, compare=False)
+    _readers: Mapping[str, Callable[[bytes], Matrix | None]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_quick", QuickRows(self.features))
+        quick = QuickRows(self.features)
+        readers = {CSV: quick.csv, JSON: quick.json, JSON_LINES: quick.json_lines}
+        object.__setattr__(self, "_readers", readers)
 
     def read(self, body: bytes, content_type: str) -> Matrix:
         """Decode a body; raises RequestError 415 for another content type, 400 with row and field for bad content."""
         media_type = media_type_of(content_type)
-        if media_type == CSV:
-            quick = self._quick.csv(body)
-            if quick is not None:
-                return quick
-        elif media_type == PARQUET and self.parquet:
+        if media_type == PARQUET and self.parquet:
             return parquet_rows(body, self.features)
-        elif media_type not in TEXT_TYPES:
+        if media_type not in TEXT_TYPES:
             raise RequestError(415, self._not_supported(media_type))
+        quick = self._readers[media_type](body)
+        return self._carefully(body, media_type) if quick is None else quick
+
+    def _carefully(self, body: bytes, media_type: str) -> Matrix:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -67,9 +69,6 @@ class RowReader:
             rows = self._csv_rows(text)
         else:
             instances = _instances(text) if media_type == JSON else _lines(text)
-            quick = self._quick.json(instances) if instances else None
-            if quick is not None:
-                return quick
             rows = [self._json_row(number, instance) for number, instance in enumerate(instances, 1)]
         if not rows:
             raise RequestError(400, "the body holds no row")

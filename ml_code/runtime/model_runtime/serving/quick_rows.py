@@ -1,7 +1,8 @@
 """Rows that hold nothing but plain numbers, read without a look at each field by itself.
 
 Most requests are such. What isn't, or isn't right, gives None here and is read by `RowReader` once more, which tells
-the row and the field: so there is one place that says what is accepted, and this one accepts less.
+the row and the field: so there is one place that says what is accepted, and this one accepts less. CSV of numbers is
+read as the list of JSON that it nearly is, since nothing reads numbers faster than orjson.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import orjson
 
 from model_runtime.artifact import Matrix
 
@@ -46,14 +48,15 @@ class QuickRows:
             body = body[:-1]
         try:
             return self._one_row(body) if b"\n" not in body else self._more_rows(body)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, struct.error):
             return None
 
     def _one_row(self, body: bytes) -> Matrix | None:
-        fields = body.split(b",")
-        if len(fields) != self._columns or not body:
+        values = _list(body)
+        if len(values) != self._columns or not body:
             return None
-        values = [float(each) if each else math.nan for each in fields]
+        if None in values:
+            values = [math.nan if each is None else each for each in values]
         unsure = len(body) > _LONGEST_FINITE or b"e" in body or b"E" in body
         if unsure and (math.inf in values or -math.inf in values):
             return None
@@ -63,11 +66,27 @@ class QuickRows:
         lines = body.split(b"\n")
         if not all(lines) or any(line.count(b",") != self._commas for line in lines):
             return None
-        fields = body.replace(b"\n", b",").split(b",")
-        values = np.array([float(each) if each else math.nan for each in fields])
+        values = np.array(_list(body.replace(b"\n", b",")), dtype=np.float64)
         return _matrix(values.reshape(len(lines), self._columns))
 
-    def json(self, instances: Sequence[object]) -> Matrix | None:
+    def json(self, body: bytes) -> Matrix | None:
+        """Rows of `{"instances": [...]}`, as `rows` takes them."""
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        instances = document.get("instances") if type(document) is dict else None
+        return self.rows(instances) if type(instances) is list and instances else None
+
+    def json_lines(self, body: bytes) -> Matrix | None:
+        """A row in each line, as `rows` takes them."""
+        try:
+            instances = [orjson.loads(line) for line in body.split(b"\n") if line.strip()]
+        except orjson.JSONDecodeError:
+            return None
+        return self.rows(instances) if instances else None
+
+    def rows(self, instances: Sequence[object]) -> Matrix | None:
         """Rows as lists of numbers and nulls, or as objects of them; None when there is anything else."""
         rows: list[Sequence[Any]] = []
         missing = 0
@@ -93,9 +112,18 @@ class QuickRows:
             values = np.array(rows, dtype=np.float64)
         except OverflowError:  # an integer beyond 64-bit floats
             return None
-        if values.ndim != 2 or int(np.isnan(values).sum()) != missing:  # JSON's NaN is none
+        if int(np.isnan(values).sum()) != missing:
             return None
         return _matrix(values)
+
+
+def _list(fields: bytes) -> list[Any]:
+    """The numbers between commas, None for nothing; raises ValueError for what is no number as JSON writes it."""
+    between = b",%b," % fields
+    if b",," in between:  # twice, as neighbours share a comma
+        between = between.replace(b",,", b",null,").replace(b",,", b",null,")
+    values: list[Any] = orjson.loads(b"[%b]" % between[1:-1])
+    return values
 
 
 def _matrix(values: np.ndarray[Any, np.dtype[np.float64]]) -> Matrix | None:
