@@ -14,8 +14,8 @@ and are measured by turns; the figures are medians of the runs. The model is the
 Servers but the runtime's come from requirements/serving-benchmark.txt, in the environment .venv-serving, which is made
 once (700 MB). The load comes from `wrk` where it is installed, else from serving_rivals/http_load.py. Of the local AWS
 only the container is measured: capture of data is a matter of what stands before it, as SageMaker's is, and costs the
-container nothing. CPU is what a server's processes took for a request: of all figures the one that a busy machine changes
-least. Memory is what a server's processes share and hold (PSS), after the load. Cold start is the time from
+container nothing. CPU is what a server's processes took for a request: of all figures the one that a busy machine
+changes least. Memory is what a server's processes share and hold (PSS), after the load. Cold start is the time from
 the start of the process to the first answer, with every server stopped but the one.
 """
 

@@ -125,7 +125,11 @@ class Connection(asyncio.Protocol):
         self._url, self._headers, self._chunks = b"", {}, []
         self._head_bytes = self._body_bytes = 0
         self._began = perf_counter()
-        self.deadline = self._began + HEAD_SECONDS
+        self._wait_until(self._began + HEAD_SECONDS)
+
+    def _wait_until(self, deadline: float) -> None:
+        if not (self._busy or self._blocked):  # else the client waits, or the deadline is that of taking its answers
+            self.deadline = deadline
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
@@ -144,7 +148,7 @@ class Connection(asyncio.Protocol):
         if length.isdigit() and int(length) > self._service.settings.max_body_bytes:
             self._refuse(self._too_long())
             return
-        self.deadline = self._began + self._service.settings.client_seconds
+        self._wait_until(self._began + self._service.settings.client_seconds)
         expect = self._headers.get(b"expect")
         if expect and expect.lower() == b"100-continue" and self._transport is not None and not self._busy:
             self._transport.write(_CONTINUE)
@@ -209,6 +213,8 @@ class Connection(asyncio.Protocol):
             self._answer(self._waiting.popleft())
         if not self._busy and not self._blocked and self._transport is not None:
             self._transport.resume_reading()
+            if self._receiving:
+                self.deadline = perf_counter() + self._service.settings.client_seconds
 
     def _respond_error(self, request: Request, error: Exception) -> None:
         reported = self._service.reported(error, request)
@@ -235,12 +241,10 @@ class Connection(asyncio.Protocol):
         if request.url == b"/invocations":
             service.metrics.answered(status, now - request.began)
         if keep:
-            if not self._blocked:
-                self.deadline = now + KEEP_ALIVE_SECONDS
+            self._wait_until(now + KEEP_ALIVE_SECONDS)
         elif request.refusal is None:
-            self._deaf = True
             self._waiting.clear()
-            transport.close()
+            self.close()
         else:
             self.deadline = now + LINGER_SECONDS
             transport.write_eof()
@@ -261,7 +265,9 @@ class Connection(asyncio.Protocol):
         return RequestError(413, f"the body may have {most:g} MiB at most")
 
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once what was written is sent, or can't be for too long."""
+        self._deaf = True
+        self.deadline = perf_counter() + LINGER_SECONDS
         if self._transport is not None:
             self._transport.close()
 
@@ -274,7 +280,7 @@ class Connection(asyncio.Protocol):
         elif self._receiving:
             self._refuse(RequestError(408, "the request didn't come whole in time"))
         else:
-            self._transport.close()
+            self.close()
 
 
 def _error_body(reason: str) -> bytes:
