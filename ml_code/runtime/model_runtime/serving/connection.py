@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._waiting.clear()
         self._service.connections.discard(self)
+        self._service.ended()
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that doesn't take its answers."""

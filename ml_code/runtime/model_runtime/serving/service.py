@@ -35,13 +35,14 @@ Answer = tuple[bytes, str]
 class Service:
     """Answers the requests of one process.
 
-    `draining` makes every answer the last one of its connection.
+    `draining` makes every answer the last one of its connection. `ended` is called at the end of each connection.
     """
 
     def __init__(self, handler: InvocationHandler, settings: ServerSettings, metrics: ServingMetrics) -> None:
         self.handler, self.settings, self.metrics = handler, settings, metrics
         self.connections: set[Connection] = set()
         self.draining = False
+        self.ended: Callable[[], None] = lambda: None
         self.date_line = _date_line()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._refusals = 0

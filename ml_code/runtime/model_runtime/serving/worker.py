@@ -1,7 +1,7 @@
-"""One of a server's processes: `python -m model_runtime.serving.worker <listening socket> <line to the parent>`.
+"""One of a server's processes: `python -m model_runtime.serving.worker <line to the parent>`.
 
-It loads the model, asks it once, and only then takes clients. All processes take them from one socket: a connection
-that none has taken yet survives the end of any of them. It ends when it is told to, or when its parent is gone.
+It loads the model, asks it once, and tells the parent, which hands clients over from then on. It ends when the parent's
+end of the line is closed, after the last client that came over it: nothing is lost on the way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvloop
 
@@ -23,56 +24,52 @@ from model_runtime.paths import ContainerPaths
 from model_runtime.serving.connection import Connection
 from model_runtime.serving.handler import InvocationHandler
 from model_runtime.serving.metrics import ServingMetrics
+from model_runtime.serving.server import ENDED, READY, TAKEN
 from model_runtime.serving.service import SWEEP_SECONDS, Service
 from model_runtime.serving.settings import ServerSettings
 
-BACKLOG = 2048
+MOST_AT_ONCE = 64
 # SageMaker kills a container 30 seconds after SIGTERM.
 DRAIN_SECONDS = 25
-# With no file descriptor left for another client, none is taken for a moment.
-PAUSE_SECONDS = 0.2
 
 
-async def serve(service: Service, listener: socket.socket, parent: socket.socket) -> None:
-    """Answer until SIGTERM, or until the parent has closed its end; what was accepted by then is answered."""
+async def serve(service: Service, parent: socket.socket) -> None:
+    """Answer the clients that the parent hands over, until it has closed its end; then what they have begun."""
     loop = asyncio.get_running_loop()
     leaving = asyncio.Event()
     taken: set[asyncio.Task[object]] = set()
 
-    def take_client() -> bool:
-        # one at a time: processes that wait take turns, and the one that is busy gets none
-        try:
-            client, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionError):
-            return False
-        except OSError as error:
-            print(f"no client can be taken: {error}", file=sys.stderr, flush=True)
-            loop.remove_reader(listener)
-            loop.call_later(PAUSE_SECONDS, listen)
-            return False
-        client.setblocking(False)
-        task = loop.create_task(loop.connect_accepted_socket(lambda: Connection(service), client))
-        taken.add(task)
-        task.add_done_callback(taken.discard)
-        return True
+    def take_clients() -> None:
+        while True:
+            try:
+                marks, descriptors, _, _ = socket.recv_fds(parent, MOST_AT_ONCE, MOST_AT_ONCE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                marks, descriptors = b"", []
+            for descriptor in descriptors:
+                client = socket.socket(fileno=descriptor)
+                client.setblocking(False)
+                task = loop.create_task(loop.connect_accepted_socket(lambda: Connection(service), client))
+                taken.add(task)
+                task.add_done_callback(taken.discard)
+                tell(TAKEN)
+            if not marks:
+                loop.remove_reader(parent)
+                leaving.set()
+                return
 
-    def listen() -> None:
-        if not leaving.is_set():
-            loop.add_reader(listener, take_client)
+    def tell(mark: bytes) -> None:
+        # a mark that doesn't fit is lost: the parent takes this process for busier than it is
+        with suppress(OSError):
+            parent.send(mark)
 
-    loop.add_signal_handler(signal.SIGTERM, leaving.set)
-    loop.add_reader(parent, leaving.set)
-    listen()
+    service.ended = lambda: tell(ENDED)
+    loop.add_reader(parent, take_clients)
     while not leaving.is_set():
         service.sweep()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(leaving.wait(), SWEEP_SECONDS)
-        except TimeoutError:
-            continue
-    loop.remove_reader(parent)
-    while take_client():  # who has connected is answered
-        pass
-    loop.remove_reader(listener)
     if taken:
         await asyncio.wait(taken)
     service.drain()
@@ -93,28 +90,23 @@ def load() -> Service:
 
 def main(argv: Sequence[str]) -> int:
     """Serve; returns the exit code, and tells the parent when it is ready, or why it can't be."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the parent tells
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a signal to the whole group is the parent's to act on
+        signal.signal(number, signal.SIG_IGN)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    listener, parent = (socket.socket(fileno=int(each)) for each in argv)
+    parent = socket.socket(fileno=int(argv[0]))
     try:
         service = load()
-        listener.setblocking(False)
-        listener.listen(BACKLOG)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            reason = f"can't listen on {ServerSettings.from_environment().address}: {os.strerror(error.errno)}"
-        elif isinstance(error, JobError):
-            reason = str(error)
-        else:
+        if not isinstance(error, JobError):
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
         parent.sendall(json.dumps({"failed": reason}).encode() + b"\n")
         return 1
     gc.collect()
     gc.freeze()  # what is loaded now stays: no collection has to look at it while a client waits
-    parent.sendall(b'{"ready": true}\n')
-    uvloop.run(serve(service, listener, parent))
+    parent.sendall(READY)
+    parent.setblocking(False)
+    uvloop.run(serve(service, parent))
     sys.stdout.flush()
     os._exit(0)  # threads of requests that outlasted the drain must not hold the process
 
