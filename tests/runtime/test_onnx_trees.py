@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import xgboost as xgb
 from model_runtime.artifact import BOOSTER_FILE, Description
 from model_runtime.onnx_trees import ONNX_FILE, NotConvertibleError, onnx_bytes, threshold_rows, write_onnx
 from model_runtime.serving.predictors import OnnxPredictor
+from tests.runtime.container import RUNTIME
 
 COLUMNS = 6
 DESCRIPTION = Description(
@@ -154,3 +157,10 @@ def test_a_broken_or_missing_model_is_not_used(artifact: Path) -> None:
     assert "model.onnx can't be used" in str(OnnxPredictor.load(artifact, DESCRIPTION))
     (artifact / ONNX_FILE).unlink()
     assert OnnxPredictor.load(artifact, DESCRIPTION) == "it has no model.onnx"
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    variables = {"PYTHONPATH": str(RUNTIME), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", "import model_runtime.serving.predictors"]
+    subprocess.run(command, env=variables, check=True)
+    assert list(tmp_path.iterdir()) == []  # else an identifier and what is to be sent are kept there

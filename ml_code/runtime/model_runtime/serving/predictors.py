@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+# Read once, at the import: else ONNX Runtime (since 1.29) reports its use to Microsoft, with an identifier that it
+# keeps in the temporary directory. https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 from model_runtime.artifact import BOOSTER_FILE, Description, Matrix
