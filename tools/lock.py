@@ -13,6 +13,7 @@ LOCKS = {
     "requirements/app.in": "requirements.txt",
     "requirements/runtime.in": "ml_code/runtime/requirements.txt",
     "requirements/build.in": "requirements/build.txt",
+    "requirements/serving-benchmark.in": "requirements/serving-benchmark.txt",
 }
 
 

@@ -14,6 +14,9 @@ from typing import Any
 MOST_DIMENSIONS = 30
 MOST_VALUES = 100
 MOST_METRICS = 100
+# A distribution becomes single values, of which moto keeps each: so many at most, in the same proportions. Averages and
+# percentiles stay what they are, and the number of samples doesn't.
+MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,5 +75,25 @@ def _dimensions(event: Mapping[str, Any], names: Any) -> dict[str, str] | None:
 
 
 def _values(value: Any) -> list[float]:
+    if isinstance(value, Mapping):
+        return _samples(value.get("Values"), value.get("Counts"))
     values = value[:MOST_VALUES] if isinstance(value, list) else [value]
-    return [float(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+    return [float(each) for each in values if _is_number(each)]
+
+
+def _samples(values: Any, counts: Any) -> list[float]:
+    """The values of a distribution, each as often as it is counted."""
+    if not isinstance(values, list) or not isinstance(counts, list) or len(values) != len(counts):
+        return []
+    if len(values) > MOST_VALUES or not all(_is_number(each) for each in (*values, *counts)):
+        return []
+    share = min(1.0, MOST_SAMPLES / max(sum(counts), 1))
+    return [
+        float(value)
+        for value, count in zip(values, counts, strict=True)
+        for _ in range(max(round(count * share), 1) if count > 0 else 0)
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -69,6 +69,7 @@ def test_packages_are_installed_by_hash_from_wheels_alone() -> None:
 def test_logs_are_not_held_back_and_the_runtime_is_importable_from_any_directory() -> None:
     environment = dict(part.split("=", 1) for part in only("ENV").split())
     assert environment["PYTHONUNBUFFERED"] == "1"
+    assert environment["ORT_DISABLE_TELEMETRY"] == "1"
     target = [arguments.split()[-1] for name, arguments in instructions() if name == "COPY"]
     assert f"{environment['PYTHONPATH']}/model_runtime" in target
 

@@ -33,6 +33,7 @@ def test_a_job_leaves_a_model_that_says_what_it_was_made_from(container: Contain
     done = container.run("train")
     assert done.returncode == 0, done.stderr
     assert files(container.base / "model") == {
+        "model.onnx",
         "model.ubj",
         "model.json",
         "diagnostics.json",

@@ -3,6 +3,7 @@
 The directory becomes model.tar.gz:
 
     model.ubj        the booster in XGBoost's own format
+    model.onnx       the same trees for the endpoint, where they have that form (see onnx_trees)
     model.json       the model card of the machine: features in order, label, problem, rows, days, versions
     code/<model>/    the model's package, so that an endpoint needs nothing else
 """
@@ -15,15 +16,17 @@ import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xgboost as xgb
 
 from model_runtime.errors import JobError
 from model_runtime.model_code import ModelCode, load_model_code
 from model_runtime.problems import BINARY_CLASSIFICATION, VARIABLE, Problem, problem_named
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 BOOSTER_FILE = "model.ubj"
 DESCRIPTION_FILE = "model.json"
@@ -67,6 +70,8 @@ def check_problem(description: Description, asked: Problem) -> None:
 
 def library_versions() -> dict[str, str]:
     """The versions of Python and of the libraries that a model depends on."""
+    import xgboost as xgb
+
     found = {"python": platform.python_version(), "xgboost": xgb.__version__}
     for distribution in ("numpy", "polars"):
         try:
@@ -114,15 +119,26 @@ def write_description(description: Description, file: Path) -> None:
 def load_artifact(directory: Path) -> Artifact:
     """Read an artifact; raises JobError when a file is missing or broken, or when booster and description disagree."""
     description = read_description(directory)
-    booster = xgb.Booster()
-    try:
-        booster.load_model(directory / BOOSTER_FILE)
-    except (xgb.core.XGBoostError, OSError) as error:
-        raise JobError(f"{directory / BOOSTER_FILE} can't be read: {str(error).splitlines()[0]}") from error
+    booster = _load_booster(directory / BOOSTER_FILE)
     if booster.num_features() != len(description.features):
         raise JobError(
             f"{directory}: the booster takes {booster.num_features()} features, "
             f"{DESCRIPTION_FILE} lists {len(description.features)}"
         )
-    code = load_model_code(directory / CODE_DIRECTORY, description.model)
-    return Artifact(booster, description, code)
+    return Artifact(booster, description, load_code(directory, description))
+
+
+def load_code(directory: Path, description: Description) -> ModelCode:
+    """The model's package in an artifact."""
+    return load_model_code(directory / CODE_DIRECTORY, description.model)
+
+
+def _load_booster(file: Path) -> xgb.Booster:
+    import xgboost as xgb  # takes longer than all else that a server loads, and most servers don't need it
+
+    booster = xgb.Booster()
+    try:
+        booster.load_model(file)
+    except (xgb.core.XGBoostError, OSError) as error:
+        raise JobError(f"{file} can't be read: {str(error).splitlines()[0]}") from error
+    return booster

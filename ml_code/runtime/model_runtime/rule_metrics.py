@@ -1,17 +1,12 @@
-"""The rules of a training as CloudWatch metrics, written to the log in the embedded metric format.
-
-CloudWatch Logs makes metrics of such lines by itself, so a job needs no call, no permission and no network for them,
-and an isolated one has them as well. Source:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-"""
+"""The rules of a training as CloudWatch metrics, written to the log: an isolated job has them as well."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from model_runtime.embedded_metrics import metric_line
 
 NAMESPACE_VARIABLE = "METRICS_NAMESPACE"
 ENVIRONMENT_VARIABLE = "METRICS_ENVIRONMENT"
@@ -33,16 +28,7 @@ def metric_lines(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     place = {"Environment": environment, "Model": model}
     for name, rule in rules.items():
         if rule["status"] != "off":
-            yield _line(namespace, place | {"Rule": name}, RULE_METRIC, int(rule["status"] == "broken"))
+            broken = int(rule["status"] == "broken")
+            yield metric_line(namespace, [place | {"Rule": name}], {RULE_METRIC: ("Count", broken)})
     warning = sum(rule["status"] == "broken" and rule["action"] == "warn" for rule in rules.values())
-    yield _line(namespace, place, WARNING_METRIC, warning)
-
-
-def _line(namespace: str, dimensions: Mapping[str, str], metric: str, value: int) -> str:
-    directive = {
-        "Namespace": namespace,
-        "Dimensions": [list(dimensions)],
-        "Metrics": [{"Name": metric, "Unit": "Count"}],
-    }
-    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    return json.dumps({"_aws": head, **dimensions, metric: value}, separators=(",", ":"))
+    yield metric_line(namespace, [place], {WARNING_METRIC: ("Count", warning)})

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import xgboost as xgb
 
-from model_runtime.artifact import Artifact, Description, library_versions, save_artifact
+from model_runtime.artifact import BOOSTER_FILE, Artifact, Description, library_versions, save_artifact
 from model_runtime.boosting import Surroundings, training
 from model_runtime.checkpoints import Checkpoints, identity_of
 from model_runtime.cluster import Cluster, days_of_all, rows_of_all
@@ -20,11 +20,13 @@ from model_runtime.errors import JobError
 from model_runtime.hyperparameters import parse_hyperparameters, read_hyperparameters
 from model_runtime.model_code import ModelCode, load_model_code
 from model_runtime.objective import asked_objective, print_objective
+from model_runtime.onnx_trees import write_onnx
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import asked_problem
 from model_runtime.tracking import Run, tracked_training
 
 CHANNELS = ("train", "validation")
+CHECKED_ROWS = 10_000
 
 
 def main(paths: ContainerPaths) -> None:
@@ -80,6 +82,10 @@ def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -
     )
     artifact = Artifact(booster, description, code)
     save_artifact(artifact, paths.model)
+    checked = channels["validation"].head(CHECKED_ROWS).select(pl.col(code.features).cast(pl.Float32)).to_numpy()
+    reason = write_onnx(booster, paths.model / BOOSTER_FILE, checked, paths.model)
+    if reason:
+        print(f"its endpoint will answer by XGBoost, not by ONNX Runtime: {reason}", flush=True)
     run.model(artifact, paths.model)
     diagnostics.write(paths.model, paths.output_data)
     job = os.environ.get("TRAINING_JOB_NAME", "training")

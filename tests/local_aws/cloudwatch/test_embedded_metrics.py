@@ -30,6 +30,16 @@ def test_each_set_of_dimensions_and_each_value_is_a_datum() -> None:
     assert [(len(each.dimensions), each.value) for each in found] == [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2)]
 
 
+def test_a_distribution_is_its_values_as_often_as_each_is_counted() -> None:
+    sold = {"Values": [1.5, 4], "Counts": [2, 1], "Min": 1, "Max": 4, "Sum": 7, "Count": 3}
+    assert [each.value for each in metrics_in(event(Sold=sold))] == [1.5, 1.5, 4]
+
+
+def test_a_large_distribution_keeps_its_proportions_and_its_rare_values() -> None:
+    found = [each.value for each in metrics_in(event(Sold={"Values": [1, 2, 3], "Counts": [60_000, 39_999, 1]}))]
+    assert [found.count(each) for each in (1, 2, 3)] == [600, 400, 1]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -43,6 +53,10 @@ def test_each_set_of_dimensions_and_each_value_is_a_datum() -> None:
         event({"Metrics": [{"Name": "Missing"}, {}, 3]}),
         event(Sold="three"),
         event(Sold=True),
+        event(Sold={"Values": [1], "Counts": [1, 2]}),
+        event(Sold={"Values": ["1"], "Counts": [1]}),
+        event(Sold={"Values": [1], "Counts": [-1]}),
+        event(Sold={"Values": 1}),
         event({"Namespace": None}),
     ],
 )

@@ -1,8 +1,9 @@
-"""Requests become rows of features, predictions become responses: CSV and JSON, errors with row and field.
+"""Requests become rows of features, predictions become responses, errors name row and field.
 
 CSV has no header, one row per line, the features in the model's order; an empty value is a missing one. JSON is
-`{"instances": [...]}` with a list or an object of feature names per row; `null` is a missing value. In both a feature
-may be written as text where the model declares an encoder for it (`"UA"`). Rows count from 1 in error messages.
+`{"instances": [...]}` with a list or an object of feature names per row, JSON Lines has one such row per line; `null`
+is a missing value. In all of them a feature may be written as text where the model declares an encoder for it (`"UA"`).
+Parquet has a column for each feature, in any order. Rows count from 1 in error messages.
 """
 
 from __future__ import annotations
@@ -13,41 +14,71 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from model_runtime.artifact import Matrix
 from model_runtime.serving.errors import RequestError
+from model_runtime.serving.parquet_bodies import PARQUET, parquet_answer, parquet_rows
+from model_runtime.serving.quick_rows import LARGEST, QuickRows
 
 CSV = "text/csv"
 JSON = "application/json"
-TYPES = (CSV, JSON)
+JSON_LINES = "application/jsonlines"
+TEXT_TYPES = (CSV, JSON, JSON_LINES)
+TYPES = (*TEXT_TYPES, PARQUET)
 MISSING = math.nan
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class RowReader:
-    """Reads request bodies into a matrix of the shape (rows, number of features)."""
+    """Reads request bodies into a matrix of the shape (rows, number of features).
+
+    `parquet` says whether bodies may be Parquet files: those of the account's own batch jobs, as the format's readers
+    trust a file in what it says of itself.
+    """
 
     features: tuple[str, ...]
     encoders: Mapping[str, Callable[[str], float]]
+    parquet: bool = False
+    _readers: Mapping[str, Callable[[bytes], Matrix | None]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        quick = QuickRows(self.features)
+        readers = {CSV: quick.csv, JSON: quick.json, JSON_LINES: quick.json_lines}
+        object.__setattr__(self, "_readers", readers)
 
     def read(self, body: bytes, content_type: str) -> Matrix:
         """Decode a body; raises RequestError 415 for another content type, 400 with row and field for bad content."""
         media_type = media_type_of(content_type)
-        if media_type not in TYPES:
-            raise RequestError(415, f"content type {media_type or 'none'} isn't supported: send {CSV} or {JSON}")
+        if media_type == PARQUET and self.parquet:
+            return parquet_rows(body, self.features)
+        if media_type not in TEXT_TYPES:
+            raise RequestError(415, self._not_supported(media_type))
+        quick = self._readers[media_type](body)
+        return self._carefully(body, media_type) if quick is None else quick
+
+    def _carefully(self, body: bytes, media_type: str) -> Matrix:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RequestError(400, f"the body is not UTF-8: {error}") from error
-        rows = self._csv_rows(text) if media_type == CSV else self._json_rows(text)
+        if media_type == CSV:
+            rows = self._csv_rows(text)
+        else:
+            instances = _instances(text) if media_type == JSON else _lines(text)
+            rows = [self._json_row(number, instance) for number, instance in enumerate(instances, 1)]
         if not rows:
             raise RequestError(400, "the body holds no row")
         return np.array(rows, dtype=np.float32)
+
+    def _not_supported(self, media_type: str) -> str:
+        said = f"content type {media_type or 'none'} isn't supported"
+        if media_type == PARQUET:
+            return f"{said} but in batch transform jobs: send {CSV}, {JSON} or {JSON_LINES}"
+        return f"{said}: send {CSV} or {JSON}" if not media_type else f"{said}: send {CSV}, {JSON} or {JSON_LINES}"
 
     def _csv_rows(self, text: str) -> list[list[float]]:
         records: Sequence[Sequence[str]]
@@ -98,16 +129,6 @@ class RowReader:
         except LookupError as error:
             raise RequestError(400, f"row {number}, {name}: {text!r} is not a known value") from error
 
-    def _json_rows(self, text: str) -> list[list[float]]:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RequestError(400, f"the body is not JSON: {error}") from error
-        instances = document.get("instances") if isinstance(document, dict) else None
-        if not isinstance(instances, list):
-            raise RequestError(400, 'the body must be {"instances": [...]} with one list or object per row')
-        return [self._json_row(number, instance) for number, instance in enumerate(instances, 1)]
-
     def _json_row(self, number: int, instance: object) -> list[float]:
         if isinstance(instance, dict):
             for name in instance:
@@ -139,6 +160,28 @@ class RowReader:
         return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def _instances(text: str) -> list[object]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not JSON: {error}") from error
+    instances = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(instances, list):
+        raise RequestError(400, 'the body must be {"instances": [...]} with one list or object per row')
+    return instances
+
+
+def _lines(text: str) -> list[object]:
+    instances: list[object] = []
+    for line in text.split("\n"):  # and at no other sign: JSON's texts may hold those
+        if line.strip():
+            try:
+                instances.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise RequestError(400, f"row {len(instances) + 1} is not JSON: {error}") from error
+    return instances
+
+
 def _number(text: str) -> float:
     if "_" in text:  # Python reads 1_000 as a number, no one else does
         raise ValueError(text)
@@ -153,7 +196,7 @@ def media_type_of(content_type: str) -> str:
 def choose_type(accept: str, content_type: str) -> str:
     """The type to answer in: the best of the accepted ones, or the request's own where anything goes.
 
-    Raises RequestError 406 when neither CSV nor JSON is accepted.
+    Raises RequestError 406 when none of CSV, JSON, JSON Lines and Parquet is accepted.
     """
     own = media_type_of(content_type)
     preferred = own if own in TYPES else JSON
@@ -171,7 +214,7 @@ def choose_type(accept: str, content_type: str) -> str:
             return CSV
         if media_type == "application/*":
             return JSON
-    raise RequestError(406, f"can't answer in {accept}: accept {CSV} or {JSON}")
+    raise RequestError(406, f"can't answer in {accept}: accept {CSV}, {JSON} or {JSON_LINES}")
 
 
 def _preference(part: str) -> tuple[str, float]:
@@ -187,16 +230,25 @@ def _preference(part: str) -> tuple[str, float]:
 
 
 def write_predictions(predictions: npt.ArrayLike, media_type: str) -> bytes:
-    """One value per row: lines of CSV, or `{"predictions": [...]}`; nine digits tell any two 32-bit floats apart.
+    """One value per row; nine digits tell any two 32-bit floats apart.
 
-    Raises ValueError for anything but one finite number per row.
+    Lines of CSV, `{"predictions": [...]}`, lines of `{"prediction": ...}`, or a Parquet file with the column
+    `prediction`. Raises ValueError for anything but one finite number per row.
     """
     values = np.asarray(predictions)
+    if values.shape == (1,) and values.dtype.kind == "f" and media_type == CSV:
+        value = values.item()
+        if math.isfinite(value):
+            return b"%.9g\n" % value
     if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise ValueError(
             f"predictions must be one finite number per row, got {values.dtype} {values.shape} {values!r:.80}"
         )
+    if media_type == PARQUET:
+        return parquet_answer(values)
     texts = [f"{value:.9g}" for value in values.tolist()]
     if media_type == CSV:
         return ("\n".join(texts) + "\n").encode()
+    if media_type == JSON_LINES:
+        return "".join(f'{{"prediction": {text}}}\n' for text in texts).encode()
     return f'{{"predictions": [{", ".join(texts)}]}}'.encode()
