@@ -2,7 +2,8 @@
 
 A general server would put a request into an ASGI scope, hand it to a task and take the answer from its messages. Here
 is one application with two paths, and most answers take less time than that way round: so the parser's last callback
-answers. What takes longer goes to a thread, and the connection isn't read meanwhile.
+asks, and all that came at once is asked in one. What takes longer goes to a thread, and the connection isn't read
+meanwhile.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import math
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -32,6 +34,8 @@ HEAD_SECONDS = 10
 # How long what a refused client still sends is read and dropped: closing at once would take the answer from it.
 LINGER_SECONDS = 10
 MOST_HEAD_BYTES = 64 * 1024
+# So many requests of one client wait for their answers before no more are read.
+MOST_WAITING = 32
 
 INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
 _JSON = "application/json"
@@ -65,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Request] = deque()
-        self._receiving = self._in_head = self._busy = self._blocked = False
+        self._receiving = self._in_head = self._busy = self._blocked = self._paused = False
         self._deaf = False  # what still comes is dropped: the connection ends with the answers that are due
         self._url, self._headers, self._chunks = b"", {}, []  # type: tuple[bytes, dict[bytes, bytes], list[bytes]]
         self._head_bytes = self._body_bytes = 0
@@ -94,15 +98,13 @@ class Connection(asyncio.Protocol):
         """Read nothing more from a client that doesn't take its answers."""
         self._blocked = True
         self.deadline = perf_counter() + self._service.settings.client_seconds
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause()
 
     def resume_writing(self) -> None:
         """Go on reading."""
         self._blocked = False
         self.deadline = perf_counter() + KEEP_ALIVE_SECONDS
-        if self._transport is not None and not self._busy:
-            self._transport.resume_reading()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and answer each request that is whole with it."""
@@ -175,8 +177,13 @@ class Connection(asyncio.Protocol):
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         request = Request(self._parser.get_method(), self._url, self._headers, body, self._began, keep)
-        if self._busy:
+        self._take(request)
+
+    def _take(self, request: Request) -> None:
+        if self._busy or self._blocked or self._waiting:
             self._waiting.append(request)
+            if len(self._waiting) >= MOST_WAITING:
+                self._pause()
         else:
             self._answer(request)
 
@@ -188,8 +195,9 @@ class Connection(asyncio.Protocol):
             if request.url == b"/invocations" and request.method == b"POST":
                 if len(request.body) > LONG_BODY_BYTES or service.handler.has_own_steps:
                     self._answer_in_thread(request)
-                    return
-                self._respond(request, 200, *service.invoke(request))
+                else:
+                    service.ask(self, request)
+                    self._busy = True
             else:
                 self._respond(request, 200, service.other(request), _JSON)
         except Exception as error:
@@ -198,24 +206,37 @@ class Connection(asyncio.Protocol):
     def _answer_in_thread(self, request: Request) -> None:
         self._busy = True
         self.deadline = math.inf
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause()
         self._service.in_thread(request, self._answered_in_thread)
 
     def _answered_in_thread(self, request: Request, done: asyncio.Future[tuple[bytes, str]]) -> None:
+        self.answered(request, done.result)
+
+    def answered(self, request: Request, answer: Callable[[], tuple[bytes, str]]) -> None:
+        """Respond with what `answer` gives, or with what it raises, and go on with the requests that wait."""
         self._busy = False
         if self._transport is None:
             return
         try:
-            self._respond(request, 200, *done.result())
+            self._respond(request, 200, *answer())
         except Exception as error:
             self._respond_error(request, error)
-        while self._waiting and not self._busy:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Answer what waits, and read on once nothing does."""
+        while self._waiting and not (self._busy or self._blocked):
             self._answer(self._waiting.popleft())
-        if not self._busy and not self._blocked and self._transport is not None:
+        if self._paused and not (self._waiting or self._busy or self._blocked) and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
             if self._receiving:
                 self.deadline = perf_counter() + self._service.settings.client_seconds
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _respond_error(self, request: Request, error: Exception) -> None:
         reported = self._service.reported(error, request)
@@ -256,10 +277,7 @@ class Connection(asyncio.Protocol):
         self._receiving = False
         method = b"" if error.status == 400 else self._parser.get_method()
         request = Request(method, self._url, self._headers, b"", self._began, keep=False, refusal=error)
-        if self._busy:
-            self._waiting.append(request)
-        else:
-            self._answer(request)
+        self._take(request)
 
     def _too_long(self) -> RequestError:
         most = self._service.settings.max_body_bytes / MEBIBYTE
@@ -274,7 +292,7 @@ class Connection(asyncio.Protocol):
 
     def cut_off(self) -> None:
         """The deadline has passed."""
-        if self._transport is None:
+        if self._transport is None or (self._busy and not self._blocked):
             return
         if self._blocked or self._deaf:
             self._transport.abort()

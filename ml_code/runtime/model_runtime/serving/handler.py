@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from model_runtime.artifact import Artifact, Description, check_problem, load_artifact, load_code, read_description
+from model_runtime.artifact import (
+    Artifact,
+    Description,
+    Matrix,
+    check_problem,
+    load_artifact,
+    load_code,
+    read_description,
+)
 from model_runtime.errors import JobError
 from model_runtime.model_code import ModelCode
 from model_runtime.problems import VARIABLE, asked_problem
@@ -126,6 +134,10 @@ class InvocationHandler:
                 self.observe(np.asarray(predictions))
             return body, media_type
         return _body_and_type("output_fn", steps.output(self.predict(data), accept), accept, content_type)
+
+    def rows(self, body: bytes, content_type: str, accept: str) -> tuple[Matrix, str]:
+        """What is asked and the type to answer in, of a model without functions of its own; raises RequestError."""
+        return self._reader.read(body, content_type), choose_type(accept, content_type)
 
     def predict(self, data: Any) -> Any:
         """The predictions for what `input_fn` returns; without one of its own, for a matrix of features."""
