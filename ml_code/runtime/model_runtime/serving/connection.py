@@ -196,8 +196,11 @@ class Connection(asyncio.Protocol):
                 if len(request.body) > LONG_BODY_BYTES or service.handler.has_own_steps:
                     self._answer_in_thread(request)
                 else:
-                    service.ask(self, request)
-                    self._busy = True
+                    answer = service.ask(self, request)
+                    if answer is None:
+                        self._busy = True
+                    else:
+                        self._respond(request, 200, *answer)
             else:
                 self._respond(request, 200, service.other(request), _JSON)
         except Exception as error:
