@@ -198,6 +198,8 @@ def main() -> int:
             "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "PYTHONPATH": str(RUNTIME),
+            "SAGEMAKER_BASE_DIR": folder,
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
         }
         server = subprocess.Popen(
             [sys.executable, "-m", "model_runtime", "serve"],
