@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from mlops_cli.repository import ROOT
+from mlops_cli.repository import ROOT, commit
 from tests.end_to_end.conftest import Platform
 
 ENDPOINT = "dev-flight-delay"
 ROW = b"UA,EWR,IAH,1,315,510,195,20,1400,29.9,-95.3,14,149,39,28,64,260,12,,0,1012,10"
-DEPLOY = ["cdk", "deploy", "dev/*", "--require-approval", "never", "--no-color"]
+# the demo tells the commit, which is a part of what it deploys
+CONTEXT = ["--context", f"commit={commit()}"] if commit() else []
+DEPLOY = ["cdk", "deploy", "dev/*", "--require-approval", "never", "--no-color", *CONTEXT]
+DIFF = ["cdk", "diff", "--no-color", *CONTEXT]
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,7 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_deploying_the_same_again_changes_nothing(platform: Platform, fork: Path) -> None:
     told = platform.run(DEPLOY, fork)
     assert (told.stdout + told.stderr).count("(no changes)") == 6
-    assert platform.run(["cdk", "diff", "dev/*", "--fail", "--no-color"], fork).returncode == 0
+    assert platform.run([*DIFF, "dev/*", "--fail"], fork).returncode == 0
 
 
 def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request(
@@ -63,7 +66,7 @@ def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request
     client = threading.Thread(target=ask)
     client.start()
     try:
-        difference = platform.run(["cdk", "diff", "dev/flight-delay-serving", "--method=template", "--no-color"], fork)
+        difference = platform.run([*DIFF, "dev/flight-delay-serving", "--method=template"], fork)
         platform.run(DEPLOY, fork)
     finally:
         stop.set()
