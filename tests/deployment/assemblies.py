@@ -14,6 +14,7 @@ from stacks.configuration import load
 from stacks.dataset_settings import Dataset
 from stacks.model_settings import Model
 from stacks.settings import Environment, EnvironmentSettings, Repository, Settings
+from stacks.training_definition import Surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = Repository(root=ROOT)
@@ -24,6 +25,17 @@ CONTEXT = CDK["context"] | {
     "aws:cdk:version-reporting": CDK["versionReporting"],
 }
 """What the CDK CLI hands to the app."""
+
+SURROUNDINGS = Surroundings(
+    image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime-dev:1",
+    role_arn="arn:aws:iam::123456789012:role/jobs",
+    kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/0",
+    group_name="dev-flight-delay",
+    code="s3://assets/code.zip",
+    manifest="s3://curated/flights/manifest.json",
+    artifacts="s3://artifacts/flight_delay",
+)
+"""What a training's definition is rendered for, where no stack is."""
 
 Template = dict[str, Any]
 Templates = Mapping[str, Template]

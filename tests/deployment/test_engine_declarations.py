@@ -10,18 +10,10 @@ from pydantic import ValidationError
 from mlops_constructs import pipeline_schema
 from stacks.configuration import load
 from stacks.model_settings import Model
-from stacks.training_definition import Surroundings, training_definition
+from stacks.training_definition import training_definition
 from tests.deployment.assemblies import REPOSITORY
+from tests.deployment.assemblies import SURROUNDINGS as AT
 
-AT = Surroundings(
-    image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime-dev:1",
-    role_arn="arn:aws:iam::123456789012:role/jobs",
-    kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/0",
-    group_name="dev-flight-delay",
-    code="s3://assets/code.zip",
-    manifest="s3://curated/flights/manifest.json",
-    artifacts="s3://artifacts/flight_delay",
-)
 KEPT = {"checkpoints": {"every_rounds": 20}}
 
 

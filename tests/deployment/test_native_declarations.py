@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,17 +18,11 @@ from stacks.native_settings import Native
 from stacks.native_steps import NativeServices, asked_of_prepare
 from stacks.settings import Environment, EnvironmentSettings, Repository
 from stacks.training_definition import Surroundings, training_definition
-from tests.deployment.assemblies import CONTEXT, NATIVE, NATIVE_CHECKS, REPOSITORY, with_native_services
+from tests.deployment.assemblies import CONTEXT, NATIVE, NATIVE_CHECKS, REPOSITORY, SURROUNDINGS, with_native_services
 from tests.deployment.declarations import Change, problems
 
-AT = Surroundings(
-    image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-runtime-dev:1",
-    role_arn="arn:aws:iam::123456789012:role/jobs",
-    kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/0",
-    group_name="dev-flight-delay",
-    code="s3://assets/code.zip",
-    manifest="s3://curated/flights/manifest.json",
-    artifacts="s3://artifacts/flight_delay",
+AT = replace(
+    SURROUNDINGS,
     native=NativeServices(images=Native(**NATIVE), endpoint_prefix="check-dev", analyses_uri="s3://assets/a.json"),
 )
 
@@ -54,7 +49,7 @@ def training_stack(declared: Model) -> tuple[Any, Template]:
 
 
 def test_by_default_nothing_of_them_is_rendered() -> None:
-    found = steps(model(), Surroundings(**{**AT.__dict__, "native": NativeServices()}))
+    found = steps(model(), replace(AT, native=NativeServices()))
     assert {step["Type"] for step in found.values()} == {"Processing", "Training", "Condition"}
     assert not {"DebugHookConfig", "DebugRuleConfigurations", "ProfilerConfig"} & found["Train"]["Arguments"].keys()
 
