@@ -57,7 +57,7 @@ imports: install
 	@echo "import-linter"; PYTHONPATH=.:ml_code/runtime:ml_code/models:ml_code/datasets:ml_code/glue $(BIN)/lint-imports --no-cache | tail -n +9
 
 tests: install
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder --durations=40 $(ARGS)
+	@$(BIN)/python -m pytest -n auto --no-loadscope-reorder --durations=40 $(ARGS)
 
 synth: install ## synthesize every environment into cdk.out
 	@$(CDK) synth --quiet $(ARGS)

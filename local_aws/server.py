@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -105,8 +105,13 @@ class LocalAwsServer:
         threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True).start()
 
     def wait_until_stopped(self) -> None:
-        """Return after `stop()`."""
-        self._stopped.get()
+        """Return after `stop()`, at most a second later.
+
+        A signal that comes after the interpreter's last look and before the wait begins would wake nobody.
+        """
+        while True:
+            with suppress(Empty):
+                return self._stopped.get(timeout=1)
 
     def stop(self) -> None:
         """Ask `wait_until_stopped()` to return; safe in a signal handler, where an Event would wait for itself."""

@@ -5,6 +5,7 @@ A file stays together, and so do all that share a running platform; those take l
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 STORY = "tests/end_to_end/"
 LONGEST = (STORY, "tests/season/")
+MOST_WORKERS = 4
 
 
 class LoadFilesAndStory(LoadScopeScheduling):
@@ -24,6 +26,11 @@ class LoadFilesAndStory(LoadScopeScheduling):
 
 class Workers:
     """The plugin of the process that hands out the tests."""
+
+    def pytest_xdist_auto_num_workers(self, config: Any) -> int:
+        """One more than there are cores: the story mostly waits for its platform's processes."""
+        del config
+        return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
 
     def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> LoadFilesAndStory:
         return LoadFilesAndStory(config, log)
