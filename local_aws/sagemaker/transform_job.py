@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -13,6 +16,7 @@ from local_aws.sagemaker.container_job import CLOSE_GRACE_SECONDS, ContainerJob,
 from local_aws.sagemaker.job_operations import JobOperations
 from local_aws.sagemaker.model_server import ContainerUnavailable, ModelServer, ServerFailure
 from local_aws.sagemaker.models import Models
+from local_aws.sagemaker.transform_records import FilterError, RecordProcessing
 from local_aws.sagemaker.workspace import Record, Workspace
 from local_aws.service import Image
 
@@ -22,7 +26,15 @@ MEBIBYTE = 1024 * 1024
 MAX_PAYLOAD_MB = 6
 SHOWN_ANSWER = 200
 _OWN_MEMBERS = frozenset({"Container", "RoleArn", "StoppingCondition"})
-_UNUSED = ("DataProcessing", "DataCaptureConfig", "ModelClientConfig", "ExperimentConfig")
+_UNUSED = ("DataCaptureConfig", "ModelClientConfig", "ExperimentConfig")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A body, and the records of the input that it was made from."""
+
+    records: list[bytes]
+    body: bytes
 
 
 class TransformJob(ContainerJob):
@@ -90,56 +102,77 @@ class TransformJob(ContainerJob):
 
     def _answer_files(self, server: ModelServer) -> None:
         source, failures = self._path(INPUT), []
-        for file in sorted(path for path in source.rglob("*") if path.is_file()):
-            target = self._path(OUTPUT) / f"{file.relative_to(source)}.out"
-            try:
-                answers = [self._answer(server, request) for request in self._requests(file)]
-            except JobFailure as error:
-                failures.append(f"{file.relative_to(source)}: {error}")
-                self._take_line(failures[-1])
-                continue
-            if self._stop_requested.is_set():
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self._assembled(answers))
+        with ThreadPoolExecutor(int(self.record.get("MaxConcurrentTransforms") or 1)) as senders:
+            for file in sorted(path for path in source.rglob("*") if path.is_file()):
+                target = self._path(OUTPUT) / f"{file.relative_to(source)}.out"
+                try:
+                    answers = list(senders.map(lambda request: self._answer(server, request), self._requests(file)))
+                except (JobFailure, FilterError) as error:
+                    failures.append(f"{file.relative_to(source)}: {error}")
+                    self._take_line(failures[-1])
+                    continue
+                if self._stop_requested.is_set():
+                    return
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self._assembled(answers))
         if failures:
             self._send()
             raise JobFailure(f"ClientError: {failures[0]}; see the job's log for more information")
 
-    def _answer(self, server: ModelServer, body: bytes) -> bytes:
+    def _answer(self, server: ModelServer, request: _Request) -> bytes:
         if self._stop_requested.is_set():
             return b""
         headers = {"Content-Type": self.record["TransformInput"].get("ContentType", "application/octet-stream")}
         accept = self.record["TransformOutput"].get("Accept")
         try:
-            answer = server.invoke(body, headers | ({"Accept": accept} if accept else {}))
+            answer = server.invoke(request.body, headers | ({"Accept": accept} if accept else {}))
         except ContainerUnavailable as error:
             raise JobFailure(str(error)) from error
         if answer.status != 200:
             said = answer.body.decode(errors="replace")[:SHOWN_ANSWER]
             raise JobFailure(f"Bad HTTP status received from algorithm: {answer.status}: {said}")
-        return answer.body
+        return answer.body if self._processing is None else self._kept(self._processing, request.records, answer.body)
 
-    def _requests(self, file: Path) -> Iterator[bytes]:
+    def _kept(self, processing: RecordProcessing, records: list[bytes], answer: bytes) -> bytes:
+        if not self._splits:
+            return processing.kept(records[0], answer)
+        answers = [line for line in answer.splitlines() if line.strip()]
+        if len(answers) != len(records):
+            raise JobFailure(f"the container gave {len(answers)} answers for {len(records)} records")
+        return b"".join(processing.kept(*each) + b"\n" for each in zip(records, answers, strict=True))
+
+    @property
+    def _splits(self) -> bool:
+        return bool(self.record["TransformInput"].get("SplitType", "None") != "None")
+
+    @cached_property
+    def _processing(self) -> RecordProcessing | None:
+        return RecordProcessing.of(self.record)
+
+    def _requests(self, file: Path) -> Iterator[_Request]:
         """The bodies that a file is sent in: itself, its lines, or as many lines as the payload may have."""
-        content = file.read_bytes()
-        if self.record["TransformInput"].get("SplitType", "None") == "None":
-            yield content
+        content, sent = file.read_bytes(), self._processing.sent if self._processing else bytes
+        if not self._splits:
+            yield _Request([content], sent(content))
             return
-        lines = [line for line in content.splitlines(keepends=True) if line.strip()]
+        records = [line for line in content.splitlines() if line.strip()]
         if self.record.get("BatchStrategy") != "MultiRecord":
-            yield from (line.rstrip(b"\r\n") for line in lines)
+            for record in records:
+                yield _Request([record], sent(record))
             return
         limit, size = self._payload_mb() * MEBIBYTE, 0
-        batch: list[bytes] = []
-        for line in lines:
-            if batch and size + len(line) > limit:
-                yield b"".join(batch)
-                batch, size = [], 0
-            batch.append(line)
-            size += len(line)
-        if batch:
-            yield b"".join(batch)
+        together: list[bytes] = []
+        bodies: list[bytes] = []
+        for record in records:
+            body = sent(record) + b"\n"
+            if together and size + len(body) > limit:
+                yield _Request(together, b"".join(bodies))
+                together, bodies, size = [], [], 0
+            together.append(record)
+            bodies.append(body)
+            size += len(body)
+        if together:
+            yield _Request(together, b"".join(bodies))
 
     def _assembled(self, answers: list[bytes]) -> bytes:
         if self.record["TransformOutput"].get("AssembleWith") != "Line":
@@ -183,6 +216,10 @@ class TransformOperations(JobOperations[TransformJob]):
             raise _refused("the local AWS transforms files that aren't compressed: leave CompressionType out")
         if source.get("SplitType", "None") not in ("None", "Line"):
             raise _refused(f"the local AWS splits by Line, not by {source['SplitType']}")
+        try:
+            RecordProcessing.of(request)
+        except FilterError as error:
+            raise _refused(str(error)) from error
         container = self._models.serving_container(request["ModelName"])
         own: dict[str, Any] = {"Container": container, "RoleArn": container.get("ExecutionRoleArn")}
         return super().create({**request, **own})

@@ -14,6 +14,8 @@ ENDED = ("Completed", "Failed", "Stopped")
 CONTAINER = """
 import http.server, os, time
 
+busy = most = 0
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -21,7 +23,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, "")
 
     def do_POST(self):
+        global busy, most
+        busy += 1
+        if busy > most:
+            most = busy
+            print("at most", most, "requests at a time", flush=True)
+        try:
+            self.transform()
+        finally:
+            busy -= 1
+
+    def transform(self):
         lines = self.rfile.read(int(self.headers["Content-Length"])).decode().splitlines()
+        if "few" in lines:
+            lines = lines[1:]
+        if "wait" in lines:
+            time.sleep(0.3)
         if "slow" in lines:
             time.sleep(30)
         if "bad" in lines:
@@ -117,6 +134,45 @@ def test_as_many_lines_as_the_payload_may_have_are_sent_together(transform: Call
     assert sizes == ["3", "3", "3", "3", "3", "3", "1"]
 
 
+def test_records_are_filtered_joined_with_their_answers_and_filtered_again(
+    transform: Callable[..., Any], server: Any
+) -> None:
+    found = transform(
+        {"a.csv": "7,1,22\n8,333,\n"},
+        split="Line",
+        assemble="Line",
+        BatchStrategy="MultiRecord",
+        DataProcessing={"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"},
+    )
+    assert found["TransformJobStatus"] == "Completed", found.get("FailureReason")
+    assert outputs(server) == {"a.csv.out": "7,4 of 2\n8,4 of 2\n"}
+
+
+def test_fewer_answers_than_records_fail_the_job(transform: Callable[..., Any], server: Any) -> None:
+    found = transform(
+        {"a.csv": "7,few\n8,few\n"},
+        split="Line",
+        assemble="Line",
+        BatchStrategy="MultiRecord",
+        DataProcessing={"InputFilter": "$[1]", "JoinSource": "Input"},
+    )
+    assert "a.csv: the container gave 1 answers for 2 records" in found["FailureReason"]
+    assert outputs(server) == {}
+
+
+def test_requests_are_sent_at_the_same_time_and_answered_in_order(transform: Callable[..., Any], server: Any) -> None:
+    found = transform(
+        {"a.csv": "wait\n" + "1\n22\n" * 3},
+        split="Line",
+        assemble="Line",
+        BatchStrategy="SingleRecord",
+        MaxConcurrentTransforms=4,
+    )
+    assert found["TransformJobStatus"] == "Completed", found.get("FailureReason")
+    assert outputs(server)["a.csv.out"] == "4 of 1\n" + "1 of 1\n2 of 1\n" * 3
+    assert int(server.log("/aws/sagemaker/TransformJobs", "job/").rpartition("at most ")[2][0]) > 1
+
+
 def test_a_refused_record_costs_its_file_and_fails_the_job(transform: Callable[..., Any], server: Any) -> None:
     found = transform({"a.csv": "1\nbad\n", "b.csv": "1\n"}, split="Line")
     assert found["TransformJobStatus"] == "Failed"
@@ -133,7 +189,8 @@ def test_a_stopped_job_leaves_nothing(transform: Callable[..., Any], server: Any
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"DataProcessing": {"JoinSource": "Input"}}, "doesn't act on DataProcessing"),
+        ({"DataCaptureConfig": {"DestinationS3Uri": "s3://lake/capture"}}, "doesn't act on DataCaptureConfig"),
+        ({"DataProcessing": {"JoinSource": "Input"}}, "SplitType and AssembleWith Line, got None and None"),
         ({"split": "RecordIO"}, "not by RecordIO"),
         ({"ModelName": "other"}, "Could not find model"),
     ],
