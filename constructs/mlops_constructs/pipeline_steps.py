@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .automl_step import AutoMLStep
 from .baseline_check import Baselines, CheckJob
-from .batch_steps import ModelStep, TransformStep
+from .batch_steps import ModelStep, RecordFilters, TransformStep
 from .clarify_check_step import BiasFacet, ClarifyAnalysis, ClarifyCheckStep, Predictor
 from .condition_steps import Comparison, ConditionStep, FailStep, walk
 from .job_resources import JobNetwork, JobResources, has_local_disk
@@ -46,6 +46,7 @@ __all__ = [
     "ProcessingStep",
     "PropertyFile",
     "QualityCheckStep",
+    "RecordFilters",
     "RegisterModelStep",
     "RetryPolicy",
     "Step",

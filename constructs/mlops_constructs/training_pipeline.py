@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
-from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from . import pipeline_schema
-from .findings import acknowledge
 from .grants import grant_encrypt_decrypt
-from .job_role import JobRole, service_principal
+from .job_pipeline import JobPipeline
+from .job_role import JobRole
 from .pipeline_definition import PipelineDefinition
-from .pipeline_grants import grant_steps
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
 
-_VERBS, _KINDS = ("Create", "Describe", "Stop"), ("Processing", "Training")
-"""What is done with the jobs of a pipeline, and their kinds."""
 
-
-class TrainingPipeline(Construct):
+class TrainingPipeline(JobPipeline):
     """A pipeline whose definition is checked at synth against SageMaker's own input shapes.
 
     It has two roles: `job_role` is what the jobs may do with data, `pipeline_role` starts the jobs and reads the
@@ -51,74 +43,14 @@ class TrainingPipeline(Construct):
         key: kms.IKey,
         network: JobNetwork | None = None,
     ) -> None:
-        super().__init__(scope, construct_id)
-        self.pipeline_name = pipeline_name
+        super().__init__(scope, construct_id, pipeline_name=pipeline_name)
         self.job_role = self._define_job_role(image, key, network)
-        self.pipeline_role = self._define_pipeline_role()
+        self.pipeline_role = self._define_pipeline_role(["Processing", "Training"], [self.job_role])
 
     def define(self, definition: PipelineDefinition, *, description: str) -> sagemaker.CfnPipeline:
         """Create the pipeline; raises `InvalidPipelineError` for what SageMaker would refuse."""
-        pipeline_schema.check(definition)
-        grant_steps(self.pipeline_role, definition)
-        pipeline = sagemaker.CfnPipeline(
-            self,
-            "Pipeline",
-            pipeline_name=self.pipeline_name,
-            pipeline_description=description,
-            pipeline_definition={"PipelineDefinitionBody": definition.to_body()},
-            role_arn=self.pipeline_role.role_arn,
-        )
-        pipeline.node.add_dependency(self.job_role.ready, self.pipeline_role.node.find_child("DefaultPolicy"))
-        return pipeline
-
-    def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
-        """Send an event to a target when an execution fails."""
-        return events.Rule(
-            self,
-            construct_id,
-            description=f"An execution of {self.pipeline_name} failed",
-            event_pattern=events.EventPattern(
-                source=["aws.sagemaker"],
-                detail_type=["SageMaker Model Building Pipeline Execution Status Change"],
-                detail={
-                    "pipelineArn": self._arns("pipeline", self.pipeline_name),
-                    "currentPipelineExecutionStatus": ["Failed"],
-                },
-            ),
-            targets=[target],
-        )
-
-    def grant_run(self, role: iam.IRole) -> None:
-        """Let a role start and stop executions, and read the pipeline and what became of its executions.
-
-        Who starts the pipeline itself doesn't wait for an execution that runs, as a `TrainingTrigger` does.
-        """
-        pipelines = self._arns("pipeline", self.pipeline_name)
-        reading = ["sagemaker:DescribePipeline", "sagemaker:ListPipelineExecutions"]
-        iam.Grant.add_to_principal(
-            grantee=role, actions=[*reading, "sagemaker:StartPipelineExecution"], resource_arns=pipelines
-        )
-        iam.Grant.add_to_principal(
-            grantee=role,
-            actions=[
-                "sagemaker:DescribePipelineDefinitionForExecution",
-                "sagemaker:DescribePipelineExecution",
-                "sagemaker:ListPipelineExecutionSteps",
-                "sagemaker:ListPipelineParametersForExecution",
-                "sagemaker:StopPipelineExecution",
-            ],
-            resource_arns=[f"{arn}/execution/*" for arn in pipelines],
-        )
-        reason = "SageMaker names the executions of a pipeline itself"
-        names = sorted({self.pipeline_name, self.pipeline_name.lower()})
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": reason for name in names})
-
-    def _arns(self, resource: str, name: str) -> list[str]:
-        # SageMaker writes names in ARNs in lower case, and IAM compares them letter by letter.
-        return [
-            Stack.of(self).format_arn(service="sagemaker", resource=resource, resource_name=each)
-            for each in sorted({name, name.lower()})
-        ]
+        body = self._checked_body(definition, self.pipeline_role)
+        return self._define_pipeline(body, description=description, role=self.pipeline_role, job_roles=[self.job_role])
 
     def _define_job_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
         role = JobRole(
@@ -133,26 +65,4 @@ class TrainingPipeline(Construct):
         role.grant_disk_encryption(key)
         if network:
             role.grant_network(network)
-        return role
-
-    def _define_pipeline_role(self) -> iam.Role:
-        role = iam.Role(self, "PipelineRole", assumed_by=service_principal(self, "sagemaker.amazonaws.com"))
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[*(f"sagemaker:{verb}{kind}Job" for verb in _VERBS for kind in _KINDS), "sagemaker:AddTags"],
-                resources=[
-                    Stack.of(self).format_arn(service="sagemaker", resource=f"{kind.lower()}-job", resource_name="*")
-                    for kind in _KINDS
-                ],
-            )
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["iam:PassRole"],
-                resources=[self.job_role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            )
-        )
-        reason = "SageMaker names the jobs of a pipeline itself, so that its role can't"
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{kind.lower()}-job/*]": reason for kind in _KINDS})
         return role

@@ -1,11 +1,11 @@
-"""What starts a training pipeline: schedules, events, alarms and people, one execution at a time."""
+"""What starts a pipeline: schedules, events, alarms and people, one execution at a time."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from aws_cdk import Duration, Stack
+from aws_cdk import CfnCondition, CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -16,9 +16,9 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from .findings import acknowledge
+from .job_pipeline import JobPipeline
 from .job_role import service_principal
 from .log_retention import LogRetention
-from .training_pipeline import TrainingPipeline
 from .trigger_definition import NeededFile, trigger_definition
 
 
@@ -39,6 +39,11 @@ class TrainingTrigger(Construct):
         How long the log is kept; 90 days, and beyond the stack, when left out.
     needed
         A file without which nothing is started, as on the first day, when no data has been published.
+    purpose
+        What an execution does, as descriptions of schedules and rules begin.
+    only_if
+        The condition without which there are no schedules and rules, as that there is a version to ask; there always
+        are when left out.
     """
 
     def __init__(
@@ -46,12 +51,16 @@ class TrainingTrigger(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        pipeline: TrainingPipeline,
+        pipeline: JobPipeline,
         key: kms.IKey,
         logs: LogRetention | None = None,
         needed: NeededFile | None = None,
+        purpose: str = "Trains",
+        only_if: CfnCondition | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._purpose = f"{purpose} {pipeline.pipeline_name}"
+        self._only_if = only_if
         self._pipeline_name = pipeline.pipeline_name
         self._needed = needed
         self._role = self._define_role()
@@ -65,7 +74,7 @@ class TrainingTrigger(Construct):
         schedule = scheduler.CfnSchedule(
             self,
             construct_id,
-            description=f"Trains {self._pipeline_name}",
+            description=self._purpose,
             schedule_expression=expression,
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
@@ -73,6 +82,7 @@ class TrainingTrigger(Construct):
             ),
         )
         schedule.node.add_dependency(role.node.find_child("DefaultPolicy"))
+        self._bind(schedule)
         return schedule
 
     def on_event(
@@ -91,10 +101,10 @@ class TrainingTrigger(Construct):
         machine = stepfunctions.StateMachine.from_state_machine_arn(
             self, f"{construct_id}Target", self.state_machine_arn
         )
-        return events.Rule(
+        rule = events.Rule(
             self,
             construct_id,
-            description=f"Trains {self._pipeline_name}: {name}",
+            description=f"{self._purpose}: {name}",
             event_pattern=pattern,
             targets=[
                 targets.SfnStateMachine(
@@ -104,6 +114,8 @@ class TrainingTrigger(Construct):
                 )
             ],
         )
+        self._bind(rule.node.default_child)
+        return rule
 
     def on_alarm(
         self, construct_id: str, alarm: cloudwatch.IAlarm, *, name: str, at_most_every: Duration | None = None
@@ -130,6 +142,11 @@ class TrainingTrigger(Construct):
             ),
             targets=[target],
         )
+
+    def _bind(self, resource: object) -> None:
+        if self._only_if is not None:
+            assert isinstance(resource, CfnResource)
+            resource.cfn_options.condition = self._only_if
 
     def _define_role(self) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=service_principal(self, "states.amazonaws.com"))
