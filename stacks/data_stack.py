@@ -22,6 +22,9 @@ from .model_settings import Model
 CHECKPOINTS_KEPT = Duration.days(30)
 """How long checkpoints outlive the job that wrote them, for the next one that trains on the same rows."""
 
+BATCHES_KEPT = Duration.days(7)
+"""How long the rows and answers of batch inference are kept beside the table that they went into, to look at."""
+
 
 class DataStack(Stack):
     """Raw files come in, checked days of datasets come out, and models leave captures, predictions and artifacts."""
@@ -78,6 +81,7 @@ class DataStack(Stack):
                 "queries/": Duration.days(30),
                 "spark-logs/": Duration.days(30),
                 **{f"{model.name}/checkpoints/": CHECKPOINTS_KEPT for model in self._blueprint.settings.models},
+                **{f"{model.name}/batch/": BATCHES_KEPT for model in self._blueprint.settings.models},
             },
         )
 

@@ -51,6 +51,8 @@ class DatasetPipeline(Construct):
         super().__init__(scope, construct_id)
         self._blueprint = blueprint
         self._dataset = dataset
+        self.key = dataset.prepared.key
+        """The columns that tell the rows of a day apart."""
         self._lake = lake
         self._security = security
         raw = self._define_raw(catalog)

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from mlops_constructs.experiments import Experiments
 
+from .batch_stack import BatchStack
 from .blueprint import Blueprint
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
@@ -56,6 +57,17 @@ class EnvironmentStage(Stage):
                 published=data.datasets[model.data.dataset].workflow.published,
                 experiments=experiments,
             )
+            if model.batch is not None:
+                BatchStack(
+                    self,
+                    f"{model.slug}-batch",
+                    blueprint=blueprint,
+                    model=model,
+                    batch=model.batch,
+                    foundation=foundation,
+                    data=data,
+                    registry=training.registry,
+                )
             if model.serving is None:
                 continue
             ServingStack(

@@ -10,6 +10,15 @@ from .dataset_settings import PARTITION, Dataset, RawTable
 from .dataset_settings import Column as DeclaredColumn
 from .model_settings import Model
 
+_ANSWERS = {
+    "binary_classification": "What the model answered: the probability of the label 1",
+    "regression": "What the model answered",
+}
+_CLASSES = {
+    "binary_classification": [
+        Column(name="predicted_class", type="int", comment="1 where the probability is one half or more, 0 elsewhere")
+    ]
+}
 _TEXT_IN_CSV = {"timestamp": "; text here, as CSV tables can't read time zones"}
 
 
@@ -78,9 +87,11 @@ def predictions_table(model: Model, dataset: Dataset, bucket: str) -> TableSchem
         description=f"Predictions of the model {model.name}",
         columns=[
             *_columns({name: dataset.prepared.columns[name] for name in dataset.prepared.key}),
-            Column(name="prediction", type="double", comment="What the model answered"),
+            Column(name="prediction", type="double", comment=_ANSWERS[model.problem]),
+            *_CLASSES.get(model.problem, ()),
             Column(name="model_package", type="string", comment="The ARN of the version that answered"),
             Column(name="inference_id", type="string", comment="The id that ground truth is matched by"),
+            Column(name="predicted_at", type="timestamp", comment="When it was published, in UTC"),
         ],
         location=location,
         partition_keys=keys,

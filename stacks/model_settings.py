@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .automl_settings import AutoML, check_automl
+from .batch_settings import Batch
 from .diagnostic_settings import Diagnostics
 from .engine_settings import Engine
 from .fairness_settings import Fairness, check_facets
@@ -155,6 +156,8 @@ class Model(Section):
     to new customers: data_quality, data_bias, model_bias and explainability."""
     serving: Serving | None = None
     """The endpoint; left out: none."""
+    batch: Batch | None = None
+    """Predictions for whole days; left out: none."""
 
     @model_validator(mode="after")
     def _facets_fit_the_model(self) -> Model:

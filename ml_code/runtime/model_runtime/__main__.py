@@ -1,4 +1,4 @@
-"""`python -m model_runtime <prepare|tables|train|evaluate|serve>`: the container's commands.
+"""`python -m model_runtime <prepare|tables|train|evaluate|serve|select|publish>`: the container's commands.
 
 A command that fails leaves its reason where SageMaker looks for it, its traceback on standard error, and exit code 1.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 
-COMMANDS = ("prepare", "tables", "train", "evaluate", "serve")
+COMMANDS = ("prepare", "tables", "train", "evaluate", "serve", "select", "publish")
+PROCESSING = ("prepare", "tables", "evaluate", "select", "publish")
 REASON_CHARACTERS = 1024
 STOPPED = 128 + signal.SIGTERM
 
@@ -47,6 +48,14 @@ def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
         from model_runtime.serving import server
 
         server.main(paths)
+    elif command == "select":
+        from model_runtime.batch import selection
+
+        selection.main(paths, arguments)
+    elif command == "publish":
+        from model_runtime.batch import publication
+
+        publication.main(paths, arguments)
     else:
         raise JobError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}")
 
@@ -61,7 +70,7 @@ def reason_files(command: str, paths: ContainerPaths) -> tuple[Path, ...]:
     """Where SageMaker looks for the reason: a training job has one place, a processing job two, an endpoint its log."""
     if command == "train":
         return (paths.failure,)
-    return (paths.failure, paths.message) if command in ("prepare", "tables", "evaluate") else ()
+    return (paths.failure, paths.message) if command in PROCESSING else ()
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,11 +24,12 @@ def read_scores(file: Path, problem: Problem) -> Floats:
     if not file.is_file():
         raise JobError(f"no scores: {file} isn't there")
     with file.open(encoding="utf-8", newline="") as lines:
-        found = [_score(row, number, problem) for number, row in enumerate(csv.reader(lines), 1) if row]
+        found = [score_of(row, number, problem) for number, row in enumerate(csv.reader(lines), 1) if row]
     return np.array(found, dtype=np.float64)
 
 
-def _score(row: list[str], number: int, problem: Problem) -> float:
+def score_of(row: list[str], number: int, problem: Problem) -> float:
+    """The score of a line's columns, as `read_scores`; `number` is the line's, for the JobError of what is no score."""
     try:
         if problem is not BINARY_CLASSIFICATION:
             return float(row[0])

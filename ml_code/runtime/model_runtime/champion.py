@@ -82,19 +82,27 @@ def find_champion(group: str, directory: Path) -> Champion:
         raise JobError(f"the model registry can't be asked for the champion of {group}: {error}") from error
     version = int(package["ModelPackageVersion"])
     try:
-        if package.get("CustomerMetadataProperties", {}).get("Algorithm") == SEARCHED:
-            (container,) = package["InferenceSpecification"]["Containers"]
-            _download(_beside_the_report(package), directory / DESCRIPTION_FILE)
-            description = parse_description(directory / DESCRIPTION_FILE)
-            return Champion(version, package["ModelPackageArn"], directory, description, container)
-        _download(_artifact_uri(package), directory / ARCHIVE)
-        unpacked = unpack_model(directory, directory / "model")
-        description = read_description(unpacked)
+        return fetch_version(package, directory)
     except (ClientError, BotoCoreError, Boto3Error, JobError, LookupError, ValueError, OSError) as error:
         if _is_fault_of_machine(error):
             raise JobError(f"version {version} can't be fetched: {_line(error)}; {_remedy(version)}") from error
         raise NotComparable(f"version {version} can't be loaded: {_line(error)}") from error
-    return Champion(version, package["ModelPackageArn"], unpacked, description)
+
+
+def fetch_version(package: Mapping[str, Any], directory: Path) -> Champion:
+    """Fetch the artifact of a described model package into `directory`.
+
+    Of a version that only its own container can load, nothing but the description is fetched. Whatever goes wrong is
+    raised as boto3, the archive or the reading of it raise it: JobError, LookupError, ValueError and OSError.
+    """
+    version, arn = int(package["ModelPackageVersion"]), package["ModelPackageArn"]
+    if package.get("CustomerMetadataProperties", {}).get("Algorithm") == SEARCHED:
+        (container,) = package["InferenceSpecification"]["Containers"]
+        _download(_beside_the_report(package), directory / DESCRIPTION_FILE)
+        return Champion(version, arn, directory, parse_description(directory / DESCRIPTION_FILE), container)
+    _download(_artifact_uri(package), directory / ARCHIVE)
+    unpacked = unpack_model(directory, directory / "model")
+    return Champion(version, arn, unpacked, read_description(unpacked))
 
 
 def check_comparable(champion: Champion, candidate: Description) -> None:

@@ -1,0 +1,1 @@
+"""Batch inference: the rows of some days go to a transform job, and its answers into the table of predictions."""
