@@ -17,6 +17,7 @@ from local_aws import process
 from local_aws.process import LocalAwsError
 from mlops_cli import demo as demo_story
 from mlops_cli import local, models, scoring, teardown
+from mlops_cli.batch import commands as batch
 from mlops_cli.data import commands as data
 from mlops_cli.data import published
 from mlops_cli.data.dataset import deployed_dataset
@@ -55,6 +56,7 @@ app = Commands(
 )
 app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
+app.add_typer(batch.app, name="batch")
 app.add_typer(models.app, name="model")
 app.command()(season.season)
 

@@ -53,12 +53,17 @@ class Progress:
 
 @dataclass
 class Training:
-    """One request to train a model, from `start` on."""
+    """One request to train a model, from `start` on; or to run another pipeline of its, of the stack `<model>-<part>`.
+
+    `trigger` is the stack's output with the state machine that the pipeline's triggers go through.
+    """
 
     deployment: Deployment
     model: str
     poll: float
     sleep: Callable[[float], None] = time.sleep
+    part: str = "training"
+    trigger: str = "TrainingTriggerArn"
     _seen: dict[str, float] = field(default_factory=dict)
 
     def start(self, parameters: Mapping[str, str]) -> str:
@@ -66,13 +71,13 @@ class Training:
 
         Raises DeploymentError when the model isn't deployed, ValueError for a parameter that its pipeline doesn't have.
         """
-        outputs = self.deployment.outputs(f"{dashed(self.model)}-training")
+        outputs = self.deployment.outputs(f"{dashed(self.model)}-{self.part}")
         self._pipeline = outputs["PipelineName"]
         self._check(parameters)
         given = [{"Name": name, "Value": value} for name, value in parameters.items()]
         asked: dict[str, Any] = {"trigger": "by-hand", **({"parameters": given} if given else {})}
         started = self.deployment.client("stepfunctions").start_execution(
-            stateMachineArn=outputs["TrainingTriggerArn"], input=json.dumps(asked)
+            stateMachineArn=outputs[self.trigger], input=json.dumps(asked)
         )
         return str(started["executionArn"])
 
@@ -91,7 +96,7 @@ class Training:
         output = json.loads(found["output"])
         if "waits_for" in output:
             raise DeploymentError(
-                f"{self._pipeline} has nothing to learn from yet, {output['waits_for']} isn't there: land days, see "
+                f"{self._pipeline} has no data yet, {output['waits_for']} isn't there: land days, see "
                 "`mlops data status`"
             )
         while True:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .setting_types import InstanceType, Positive, Schedule, Section
-from .trigger_settings import checked_schedule
+from .setting_types import InstanceType, Positive, Section
+from .trigger_settings import CheckedSchedule
 
 MOST_PAYLOAD_MB = 100
 
@@ -16,7 +16,7 @@ MOST_PAYLOAD_MB = 100
 class Batch(Section):
     """Predictions for whole days into the table <model>_predictions, by the released version; one run at a time."""
 
-    schedule: Annotated[Schedule, AfterValidator(checked_schedule)] | None = "cron(0 9 * * ? *)"
+    schedule: CheckedSchedule | None = "cron(0 9 * * ? *)"
     """When it takes up the days that are due, in UTC: cron(0 9 * * ? *), every day at nine, or rate(1 day); null for
     none."""
     new_data: bool = True

@@ -78,7 +78,7 @@ class BatchStack(Stack):
         self.inference.define(
             batch_definition(model, batch, surroundings),
             description=f"Predictions for days: {model.description}",
-            unreleased=f"no version of {registry.group_name} is released yet: approve one, see `mlops release`",
+            unreleased=f"no version of {registry.group_name} is released yet: approve one",
         )
         self._define_triggers(blueprint, batch, foundation, data, model, manifest)
         CfnOutput(self, "PipelineName", value=self.inference.pipeline_name)

@@ -167,7 +167,7 @@ def test_training_without_data_says_what_it_waits_for(platform: Platform) -> Non
     finally:
         states.update_state_machine(stateMachineArn=machine, definition=json.dumps(trigger_definition(NAME)))
     assert told.returncode == 1
-    assert "nothing to learn from yet, s3://nothing-published/flights/manifest.json" in told.stderr
+    assert "has no data yet, s3://nothing-published/flights/manifest.json" in told.stderr
     assert len(platform.executions()) == before
 
 

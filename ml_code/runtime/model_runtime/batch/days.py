@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from model_runtime.batch.plan import LOAD, predictions_uri
 from model_runtime.batch.store import Store
@@ -59,13 +60,13 @@ def _day(name: str, text: str, other: str) -> date | None:
         raise JobError(f"{name} must be YYYY-MM-DD or {other!r}, got {text!r}") from None
 
 
-def published_days(manifest: object, uri: str) -> dict[date, PublishedDay]:
+def published_days(manifest: Any, uri: str) -> dict[date, PublishedDay]:
     """The days of a dataset's manifest, in their order; raises JobError for what is none, nothing for None."""
     if manifest is None:
         return {}
     files: dict[date, dict[str, list[str]]] = {}
     try:
-        head, *keys = manifest  # type: ignore[misc]  # what it is, a file says
+        head, *keys = manifest
         for key in keys:
             folder, _, rest = key.rpartition("day=")
             load = f"{folder}day={rest.partition('/')[0]}"

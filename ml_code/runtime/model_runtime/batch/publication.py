@@ -125,8 +125,8 @@ def _plain_answers(file: Path, plan: Plan, _: Problem) -> pl.DataFrame:
         )
     features = {f"feature_{number}": pl.String for number in range(plan.features)}  # read by nobody
     try:
-        lines = pl.scan_csv(file, has_header=False, schema={ROW: pl.Int64, **features, PREDICTION: pl.Float64})
-        return lines.select(ROW, PREDICTION).collect()
+        rows = pl.scan_csv(file, has_header=False, schema={ROW: pl.Int64, **features, PREDICTION: pl.Float64})
+        return rows.select(ROW, PREDICTION).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise JobError(f"{place} can't be read: {' '.join(str(error).split())[:300]}") from error
 

@@ -1,0 +1,1 @@
+"""`mlops batch`: predictions for whole days."""
