@@ -19,7 +19,7 @@ def readable(template: Template) -> Template:
     for resource in result["Resources"].values():
         definition = resource.get("Properties", {}).get("PipelineDefinition", {})
         if "PipelineDefinitionBody" in definition:
-            definition["PipelineDefinitionBody"] = json.loads(_flat(definition["PipelineDefinitionBody"]))
+            definition["PipelineDefinitionBody"] = _definition(definition["PipelineDefinitionBody"])
         arguments = resource.get("Properties", {}).get("DefaultArguments", {})
         if "--version" in arguments:
             arguments["--version"] = "<hash of code and rules>"
@@ -56,6 +56,14 @@ def without_name(template: Template, environment: str) -> Template:
     # The name of Glue's security configuration ends with a hash of its path and one of its key's.
     masked: Template = json.loads(re.sub(r"-[0-9A-F]{8}-[0-9a-f]{8}\b", "-<hash>", text))
     return masked
+
+
+def _definition(body: Any) -> Any:
+    """A pipeline's definition; of one that depends on a condition both, with and without it."""
+    if isinstance(body, dict) and "Fn::If" in body:
+        condition, holds, otherwise = body["Fn::If"]
+        return {f"if {condition}": _definition(holds), "otherwise": _definition(otherwise)}
+    return json.loads(_flat(body))
 
 
 def _flat(value: Any) -> str:

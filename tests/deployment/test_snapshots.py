@@ -13,7 +13,10 @@ from tests.deployment.assemblies import Templates
 from tests.deployment.snapshots import differences, readable, text_of, without_name
 
 FOLDER = Path(__file__).parent / "snapshots"
-STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation", "studio")
+STACKS = (
+    "block-time-batch", "block-time-training", "data", "flight-delay-batch", "flight-delay-serving",
+    "flight-delay-training", "foundation", "studio",
+)  # fmt: skip
 
 STATEFUL = {
     "AWS::ECR::Repository",
@@ -30,6 +33,7 @@ STATEFUL = {
     "AWS::SageMaker::UserProfile",
 }
 LOGICAL_IDS = {
+    "block-time-batch": {"TriggerLog72903A6C"},
     "block-time-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "data": {
         "CatalogBlockTimeGroundTruth8A837EB0",
@@ -54,6 +58,7 @@ LOGICAL_IDS = {
         "LakeQuarantineBA300CC8",
         "LakeRaw8A880B75",
     },
+    "flight-delay-batch": {"TriggerLog72903A6C"},
     "flight-delay-serving": {"InferenceLogs62E657D9"},
     "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "studio": {"ExperimentsAppD8CCB322"},

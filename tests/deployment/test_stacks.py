@@ -105,7 +105,11 @@ def test_the_endpoint_reads_and_decrypts_its_model_s_artifacts(templates: Templa
 
 @pytest.mark.parametrize(
     ("stack", "rule"),
-    [("data", "Glue Job State Change"), ("flight-delay-training", "SageMaker Model Building Pipeline Execution")],
+    [
+        ("data", "Glue Job State Change"),
+        ("flight-delay-training", "SageMaker Model Building Pipeline Execution"),
+        ("block-time-batch", "SageMaker Model Building Pipeline Execution"),
+    ],
 )
 def test_a_failure_reaches_the_alarm_topic_through_a_role(stack: str, rule: str, templates: Templates) -> None:
     rules = [each["Properties"] for each in of_type(templates[f"dev/{stack}"], "AWS::Events::Rule").values()]
@@ -158,7 +162,7 @@ def test_every_resource_that_can_be_tagged_says_its_environment(templates: Templ
 
 def test_every_stack_is_found_by_its_platform_and_environment(assembly: Path) -> None:
     found = tags_of(assembly)
-    assert len(found) == 18
+    assert len(found) == 24
     for name, tags in found.items():
         assert tags == {"platform": "mlops", "environment": name.split("/")[0]}
 

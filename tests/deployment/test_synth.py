@@ -15,7 +15,10 @@ import pytest
 from tests.deployment.assemblies import ROOT, Template, Templates, synthesize
 from tests.deployment.snapshots import readable
 
-STACKS = ("block-time-training", "data", "flight-delay-serving", "flight-delay-training", "foundation", "studio")
+STACKS = (
+    "block-time-batch", "block-time-training", "data", "flight-delay-batch", "flight-delay-serving",
+    "flight-delay-training", "foundation", "studio",
+)  # fmt: skip
 
 
 def test_every_environment_synthesizes_with_all_its_stacks(templates: Templates) -> None:
