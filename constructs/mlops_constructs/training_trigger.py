@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+import jsii
 from aws_cdk import CfnCondition, CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
@@ -20,6 +21,23 @@ from .job_pipeline import JobPipeline
 from .job_role import service_principal
 from .log_retention import LogRetention
 from .trigger_definition import NeededFile, trigger_definition
+
+
+@jsii.implements(events.IRuleTarget)
+class _Execution:
+    """An execution of the state machine as a rule's target.
+
+    The CDK's own target of an imported state machine warns of a rule in an account that is known beside one that isn't.
+    """
+
+    def __init__(self, state_machine_arn: str, given: Mapping[str, Any], role: iam.IRole) -> None:
+        self._arn, self._given, self._role = state_machine_arn, dict(given), role
+
+    def bind(self, rule: events.IRule, id: str | None = None) -> events.RuleTargetConfig:  # noqa: ARG002
+        """What the rule is told."""
+        return events.RuleTargetConfig(
+            arn=self._arn, input=events.RuleTargetInput.from_object(self._given), role=self._role
+        )
 
 
 class TrainingTrigger(Construct):
@@ -98,21 +116,12 @@ class TrainingTrigger(Construct):
             given["at_most_every_hours"] = at_most_every.to_hours()
         if self._event_role is None:
             self._event_role = self._define_starter("EventRole", "events.amazonaws.com")
-        machine = stepfunctions.StateMachine.from_state_machine_arn(
-            self, f"{construct_id}Target", self.state_machine_arn
-        )
         rule = events.Rule(
             self,
             construct_id,
             description=f"{self._purpose}: {name}",
             event_pattern=pattern,
-            targets=[
-                targets.SfnStateMachine(
-                    machine,
-                    input=events.RuleTargetInput.from_object(given),
-                    role=self._event_role.without_policy_updates(),
-                )
-            ],
+            targets=[_Execution(self.state_machine_arn, given, self._event_role)],
         )
         self._bind(rule.node.default_child)
         return rule
