@@ -23,7 +23,7 @@ def test_demo_tells_every_chapter_and_its_figures(platform: Platform) -> None:
     assert [chapter.partition(" ")[0].rstrip(",") for chapter in done] == [
         "start", "cdk", "cdk", "land", "the", "one", "train", "approve", "score",
     ]  # fmt: skip
-    assert "6 stacks" in platform.told
+    assert "8 stacks" in platform.told
     july = sum(len(flights.daily_table("flights").csv(day).splitlines()) - 1 for day in july_days())
     held_out = re.search(r"([\d,]+) of July 2013, predicted by the endpoint", platform.told)
     assert held_out is not None

@@ -81,6 +81,14 @@ def executions(platform: Platform, model: str) -> Sequence[dict[str, Any]]:
     return list(found["PipelineExecutionSummaries"])
 
 
+def ended(platform: Platform, model: str) -> Sequence[dict[str, Any]]:
+    """The executions, newest first, once the one that an event has started has ended."""
+    found = executions(platform, model)
+    started = [each for each in found if each.get("PipelineExecutionDescription") == "Started by its triggers"]
+    busy = [each for each in found if each["PipelineExecutionStatus"] in ("Executing", "Stopping")]
+    return found if started and found[0] == started[0] and not busy else []
+
+
 def written(platform: Platform, model: str) -> dict[str, Any]:
     """The objects of a model's predictions, with when they were written."""
     s3, bucket = platform.client("s3"), platform.output("data", "CuratedBucketName")
@@ -117,14 +125,12 @@ def test_event_of_published_days_has_all_models_predict_what_is_due(
 ) -> None:
     for model, package in packages.items():
         release(platform, model, package)
-    detail = json.dumps({"dataset": "flights", "days": [f"{DAYS[0]}"]})
+    detail = json.dumps({"dataset": "flights", "workflow": "dev-flights", "days": [f"{DAYS[0]}"]})
     told = {"Source": "mlops.data", "DetailType": "Dataset Published", "Detail": detail}
     assert platform.client("events").put_events(Entries=[told])["FailedEntryCount"] == 0
     for model, package in packages.items():
-        wait(
-            lambda model=model: [e for e in executions(platform, model) if e["PipelineExecutionStatus"] == "Succeeded"],
-            f"predictions of {model}",
-        )
+        (newest, *_) = wait(lambda model=model: ended(platform, model), f"predictions of {model}")
+        assert newest["PipelineExecutionStatus"] == "Succeeded", newest
         found = status(platform, model)
         predicted = [day for day in found["days"] if day["state"] == "predicted"]
         assert (found["released"], len(predicted)) == (package, 7)
