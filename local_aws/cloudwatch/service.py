@@ -127,8 +127,12 @@ class CloudWatchService:
             self._act(action, region, f'{verdict.state}: "{alarm.name}" in {region}', message)
 
     def _act(self, action: str, region: str, subject: str, message: Mapping[str, Any]) -> None:
-        if action.split(":")[2] != "sns":
-            self._tell_once(action, f"the action {action} of an alarm isn't run: only topics are told")
+        service = action.split(":")[2]
+        if service in self._context.alarm_actions:
+            self._context.alarm_actions[service](action)
+            return
+        if service != "sns":
+            self._tell_once(action, f"the action {action} of an alarm isn't run: topics and scaling policies are told")
             return
         try:
             self._context.client("sns", region=region).publish(
