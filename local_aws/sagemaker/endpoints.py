@@ -1,119 +1,24 @@
-"""The API of endpoints, and the fleets of containers behind them.
+"""The API of endpoints.
 
-A fleet is what one endpoint configuration asks for: a container for each variant, however many instances it names. A
-new configuration gets a fleet of its own, which takes over once all of it is healthy; the old one then finishes what it
-has accepted. An update that fails leaves the old fleet in place.
+A new configuration gets a fleet of its own, which takes over once all of it is healthy; the old one then finishes what
+it has accepted. An update that fails leaves the old fleet in place.
 """
 
 from __future__ import annotations
 
-import random
 import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from local_aws.json_api import ApiError
-from local_aws.sagemaker.data_capture import DataCapture
+from local_aws.sagemaker.fleet import Fleet
 from local_aws.sagemaker.listing import listed
-from local_aws.sagemaker.model_server import DRAIN_SECONDS, ModelServer, ServerFailure
+from local_aws.sagemaker.model_server import ServerFailure
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 EVENT = "SageMaker Endpoint State Change"
 CLOSE_GRACE_SECONDS = 2.0
-_random = random.SystemRandom()
-
-
-class FleetRetired(Exception):
-    """The fleet takes no more requests."""
-
-
-class Fleet:
-    """The containers of one endpoint configuration, and how requests are shared among its variants."""
-
-    def __init__(self, workspace: Workspace, models: Models, endpoint: str, config: Record) -> None:
-        self.config = config
-        variants = {item["VariantName"]: item for item in config["ProductionVariants"]}
-        self.weights = {name: float(item["InitialVariantWeight"]) for name, item in variants.items()}
-        self.counts = {name: item.get("InitialInstanceCount", 0) for name, item in variants.items()}
-        self._in_use = 0
-        self._retired = False
-        self._changed = threading.Condition()
-        containers = {name: models.serving_container(item["ModelName"]) for name, item in variants.items()}
-        directory = workspace.context.state_dir / "endpoints" / endpoint
-        self.servers: dict[str, ModelServer] = {}
-        self.capture: DataCapture | None = None
-        try:
-            for name, container in containers.items():
-                self.servers[name] = ModelServer(
-                    workspace,
-                    endpoint=endpoint,
-                    variant=variants[name],
-                    container=container,
-                    directory=directory / f"{name}-{uuid.uuid4().hex[:8]}",
-                )
-            capture = config.get("DataCaptureConfig")
-            if capture and capture.get("EnableCapture", True):
-                first = next(iter(variants))
-                client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
-                self.capture = DataCapture(client, endpoint, capture, self.servers[first].note)
-        except Exception:
-            # their logs are open already
-            self.close(0)
-            raise
-
-    def start(self) -> None:
-        """Start every container; ServerFailure when one isn't healthy. Whatever fails, none is left running."""
-        failures: list[Exception] = []
-
-        def start(server: ModelServer) -> None:
-            try:
-                server.start()
-            except Exception as failure:
-                failures.append(failure)
-
-        starters = [threading.Thread(target=start, args=(server,)) for server in self.servers.values()]
-        for starter in starters:
-            starter.start()
-        for starter in starters:
-            starter.join()
-        if failures:
-            self.close(0)
-            raise failures[0]
-
-    @contextmanager
-    def serving(self, target: str | None) -> Iterator[ModelServer]:
-        """Lend the container of a variant: the named one, or one chosen by the weights.
-
-        FleetRetired when the fleet is being closed: its successor is in place by then.
-        """
-        with self._changed:
-            if self._retired:
-                raise FleetRetired
-            self._in_use += 1
-        try:
-            yield self.servers[target] if target else self._choose()
-        finally:
-            with self._changed:
-                self._in_use -= 1
-                self._changed.notify_all()
-
-    def close(self, grace_seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for requests on their way, then stop the containers and write what was captured."""
-        with self._changed:
-            self._retired = True
-            self._changed.wait_for(lambda: self._in_use == 0, timeout=grace_seconds)
-        if self.capture is not None:
-            self.capture.close()
-        for server in self.servers.values():
-            server.stop(grace_seconds)
-
-    def _choose(self) -> ModelServer:
-        names = [name for name in self.servers if self.weights[name] > 0] or list(self.servers)
-        (name,) = _random.choices(names, [self.weights[name] or 1 for name in names])
-        return self.servers[name]
 
 
 class Endpoint:
@@ -161,7 +66,7 @@ class Endpoints:
         with self._workspace.lock:
             endpoints = dict(self._endpoints)
         return {
-            name: ", ".join(server.url for server in endpoint.fleet.servers.values())
+            name: ", ".join(server.url for variant in endpoint.fleet.variants.values() for server in variant.servers)
             for name, endpoint in endpoints.items()
             if endpoint.fleet is not None
         }
@@ -224,7 +129,7 @@ class Endpoints:
         try:
             fleet = Fleet(self._workspace, self._models, endpoint.record["EndpointName"], config)
             if request.get("RetainAllVariantProperties") and before is not None:
-                _retain(fleet, before, request.get("ExcludeRetainedVariantProperties", []))
+                fleet.retain(before, request.get("ExcludeRetainedVariantProperties", []))
             endpoint.next = fleet
             fleet.start()
         except Exception as failure:
@@ -250,14 +155,30 @@ class Endpoints:
                 raise ApiError(
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
                 )
-            for wanted in request["DesiredWeightsAndCapacities"]:
-                variant = wanted["VariantName"]
-                if variant not in fleet.servers:
-                    raise ApiError("ValidationException", f"The variant name(s) {variant!r} is/are not present.")
-                fleet.weights[variant] = float(wanted.get("DesiredWeight", fleet.weights[variant]))
-                fleet.counts[variant] = wanted.get("DesiredInstanceCount", fleet.counts[variant])
-            endpoint.record["LastModifiedTime"] = self._workspace.now()
+            wishes = request["DesiredWeightsAndCapacities"]
+            for wish in wishes:
+                if wish["VariantName"] not in fleet.variants:
+                    raise ApiError(
+                        "ValidationException", f"The variant name(s) {wish['VariantName']!r} is/are not present."
+                    )
+            endpoint.record.pop("FailureReason", None)
+            self._set_status(endpoint, "Updating")
+            for wish in wishes:
+                variant = fleet.variants[wish["VariantName"]]
+                variant.weight = float(wish.get("DesiredWeight", variant.weight))
+                if wish.get("DesiredInstanceCount", variant.desired_count) != variant.desired_count:
+                    variant.scale(wish["DesiredInstanceCount"])
+        threading.Thread(target=self._scaled, args=(endpoint, fleet), daemon=True).start()
         return {"EndpointArn": endpoint.record["EndpointArn"]}
+
+    def _scaled(self, endpoint: Endpoint, fleet: Fleet) -> None:
+        """Say that the endpoint is in service again, once its variants have the instances that they were to get."""
+        fleet.settle()
+        with self._workspace.lock:
+            reason = next((variant.failure for variant in fleet.variants.values() if variant.failure), "")
+            if reason:
+                endpoint.record["FailureReason"] = reason[:1024]
+            self._set_status(endpoint, "InService")
 
     def _delete(self, request: Record) -> Record:
         endpoint = self.endpoint(request["EndpointName"])
@@ -287,17 +208,7 @@ class Endpoints:
         record, fleet = dict(endpoint.record), endpoint.fleet
         if fleet is None:
             return record
-        record["ProductionVariants"] = [
-            {
-                "VariantName": name,
-                "DeployedImages": [{"SpecifiedImage": server.image, "ResolvedImage": server.image}],
-                "CurrentWeight": fleet.weights[name],
-                "DesiredWeight": fleet.weights[name],
-                "CurrentInstanceCount": fleet.counts[name],
-                "DesiredInstanceCount": fleet.counts[name],
-            }
-            for name, server in fleet.servers.items()
-        ]
+        record["ProductionVariants"] = fleet.described()
         capture = fleet.config.get("DataCaptureConfig")
         if capture:
             record["DataCaptureConfig"] = {
@@ -327,13 +238,3 @@ def _check_deployment(request: Mapping[str, Any]) -> None:
             "ValidationException",
             "the local AWS releases all at once: it has no canary, linear or rolling update and no rollback by alarms",
         )
-
-
-def _retain(fleet: Fleet, before: Fleet, excluded: list[Mapping[str, str]]) -> None:
-    """Keep weights and instance counts that were changed since the last configuration."""
-    names = {item["VariantPropertyType"] for item in excluded}
-    for variant in fleet.servers.keys() & before.servers.keys():
-        if "DesiredWeight" not in names:
-            fleet.weights[variant] = before.weights[variant]
-        if "DesiredInstanceCount" not in names:
-            fleet.counts[variant] = before.counts[variant]

@@ -10,8 +10,10 @@ from werkzeug import Request, Response
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.data_capture import Exchange
-from local_aws.sagemaker.endpoints import Endpoints, Fleet, FleetRetired
-from local_aws.sagemaker.model_server import Answer, ContainerUnavailable, ModelServer
+from local_aws.sagemaker.endpoints import Endpoints
+from local_aws.sagemaker.fleet import Fleet, FleetRetired
+from local_aws.sagemaker.model_server import Answer, ModelServer
+from local_aws.sagemaker.variant import NoInstance, Variant
 from local_aws.sagemaker.workspace import Workspace
 
 PATH = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
@@ -33,32 +35,34 @@ class Invocations:
         try:
             while True:
                 fleet, target = self._fleet(endpoint), self._target(request)
-                if target and target not in fleet.servers:
+                if target and target not in fleet.variants:
                     raise ApiError("ValidationError", f"Variant {target} not found for endpoint {endpoint}")
                 try:
-                    with fleet.serving(target) as server:
-                        return self._through(server, fleet, request)
+                    with fleet.serving(target) as variant:
+                        return self._through(variant, fleet, request)
                 except FleetRetired:
                     continue
+                except NoInstance as error:
+                    raise ApiError("ServiceUnavailable", str(error), 503) from error
         except ApiError as error:
             return _error(error.code, error.status, {"Message": error.message})
 
-    def _through(self, server: ModelServer, fleet: Fleet, request: Request) -> Response:
+    def _through(self, variant: Variant, fleet: Fleet, request: Request) -> Response:
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         body = request.get_data()
-        try:
-            answer = server.invoke(body, headers)
-        except ContainerUnavailable as error:
-            return self._model_error(server, 500, f"Received server error (0) from primary: {error}", "")
+        reply = variant.invoke(body, headers)
+        server, answer = reply.server, reply.answer
+        if answer is None:
+            return self._model_error(server, 500, f"Received server error (0) from primary: {reply.failure}", "")
         if answer.status >= 400:
             kind = "client" if answer.status < 500 else "server"
             said = answer.body.decode("utf-8", errors="replace")
             message = f'Received {kind} error ({answer.status}) from primary with message "{said}"'
             return self._model_error(server, answer.status, message, said)
         if fleet.capture is not None:
-            fleet.capture.take(_exchange(server.variant, request, body, answer))
+            fleet.capture.take(_exchange(variant.name, request, body, answer))
         response = Response(answer.body, content_type=answer.content_type)
-        response.headers["x-Amzn-Invoked-Production-Variant"] = server.variant
+        response.headers["x-Amzn-Invoked-Production-Variant"] = variant.name
         if answer.custom_attributes is not None:
             response.headers[f"{_PREFIX}Custom-Attributes"] = answer.custom_attributes
         return response

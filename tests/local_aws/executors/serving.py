@@ -79,11 +79,9 @@ class Serving:
         container = {"Image": self.image, "ModelDataUrl": f"s3://lake/{key}", "Environment": environment}
         self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
 
-    def config(self, name: str, models: dict[str, str], **extra: Any) -> None:
-        variants = [
-            {"VariantName": variant, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-            for variant, model in models.items()
-        ]
+    def config(self, name: str, models: dict[str, str], instances: int = 1, **extra: Any) -> None:
+        common = {"InstanceType": "ml.m5.large", "InitialInstanceCount": instances}
+        variants = [{"VariantName": variant, "ModelName": model, **common} for variant, model in models.items()]
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants, **extra)
 
     def create(self, config: str) -> dict[str, Any]:

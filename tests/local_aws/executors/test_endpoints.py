@@ -158,6 +158,7 @@ def test_variants_share_requests_by_weight_and_can_be_named(serving: Serving) ->
     serving.sagemaker.update_endpoint_weights_and_capacities(
         EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "blue", "DesiredWeight": 0.0}]
     )
+    serving.settled()
     assert {serving.invoke() for _ in range(8)} == {"two:"}
     serving.config("config-again", {"blue": "one", "green": "two"})
     kept = serving.update("config-again", RetainAllVariantProperties=True)

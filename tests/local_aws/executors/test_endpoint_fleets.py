@@ -1,0 +1,130 @@
+"""Several instances behind one endpoint: they share the requests, come and go, and stand in for each other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.local_aws.executors.serving import Serving
+
+
+@contextmanager
+def load(serving: Serving, clients: int = 4, body: str = "pid") -> Iterator[tuple[list[str], list[Exception]]]:
+    """Ask all the time while the block runs; yields the answers and the failures."""
+    answers: list[str] = []
+    failures: list[Exception] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.01):
+            try:
+                answers.append(serving.invoke(body))
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers, failures
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=20)
+
+
+def counts(found: dict[str, Any]) -> tuple[int, int]:
+    (variant,) = found["ProductionVariants"]
+    return variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]
+
+
+def scale(serving: Serving, count: int) -> None:
+    serving.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "live", "DesiredInstanceCount": count}]
+    )
+
+
+@pytest.fixture
+def three(serving: Serving) -> Serving:
+    """An endpoint of three instances."""
+    serving.model("one", "first")
+    serving.config("config", {"live": "one"}, instances=3)
+    assert counts(serving.create("config")) == (3, 3)
+    return serving
+
+
+def test_instances_share_the_requests(three: Serving) -> None:
+    assert sorted(Counter(three.invoke("pid") for _ in range(12)).values()) == [4, 4, 4]
+
+
+def test_busy_instance_gets_no_more_than_its_share(three: Serving) -> None:
+    slow = [threading.Thread(target=three.invoke, args=("slow",)) for _ in range(2)]
+    for each in slow:
+        each.start()
+    time.sleep(0.2)
+    assert len({three.invoke("pid") for _ in range(6)}) == 1
+    for each in slow:
+        each.join()
+
+
+def test_killed_instance_is_replaced_and_no_client_sees_it(three: Serving, wait: Callable[..., Any]) -> None:
+    pids = {three.invoke("pid") for _ in range(6)}
+    with load(three) as (answers, failures):
+        time.sleep(0.3)
+        killed = pids.pop()
+        os.kill(int(killed), signal.SIGKILL)
+        wait(lambda: {three.invoke("pid") for _ in range(9)} - {killed}, lambda now: len(now) == 3)
+    assert not failures
+    assert len(answers) > 50
+    assert "exit code 137" in three.logged("exit code")
+
+
+def test_request_in_flight_on_a_dying_instance_is_answered_by_another(three: Serving) -> None:
+    pids = {three.invoke("pid") for _ in range(6)}
+    answers: list[str] = []
+    slow = [threading.Thread(target=lambda: answers.append(three.invoke("slow"))) for _ in range(6)]
+    for each in slow:
+        each.start()
+    time.sleep(0.2)
+    os.kill(int(pids.pop()), signal.SIGKILL)
+    for each in slow:
+        each.join()
+    assert answers == ["first"] * 6
+
+
+def test_endpoint_scales_out_and_in_without_losing_a_request(three: Serving) -> None:
+    with load(three, body="slow") as (answers, failures):
+        for count in (1, 4, 2):
+            scale(three, count)
+            assert counts(three.settled()) == (count, count)
+    assert not failures
+    assert set(answers) == {"first"}
+    assert len({three.invoke("pid") for _ in range(8)}) == 2
+    statuses = [detail["EndpointStatus"] for _, _, detail in three.server.events if "EndpointStatus" in detail]
+    assert statuses[-6:] == ["Updating", "InService"] * 3
+
+
+def test_more_instances_than_this_machine_runs_are_counted_as_asked(
+    three: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    scale(three, 20)
+    assert counts(three.settled()) == (20, 20)
+    assert len({three.invoke("pid") for _ in range(12)}) == 4
+    assert "20 instances: 4 of them run on this machine" in caplog.text
+
+
+def test_variant_that_cannot_grow_keeps_what_it_has_and_says_why(three: Serving) -> None:
+    three.server.client("s3").delete_object(Bucket="lake", Key="models/one/model.tar.gz")
+    scale(three, 4)
+    found = three.settled()
+    assert counts(found) == (3, 3)
+    assert "Could not find model data" in found["FailureReason"]
+    assert three.invoke() == "first:"
