@@ -58,6 +58,9 @@ def _refused(reason: str) -> PydanticCustomError:
     return PydanticCustomError("schedule", "{reason}", {"reason": reason})
 
 
+CheckedSchedule = Annotated[Schedule, AfterValidator(_checked)]
+
+
 class NewData(Section):
     """Training when the model's dataset has published days."""
 
@@ -68,7 +71,7 @@ class NewData(Section):
 class Triggers(Section):
     """What starts the training by itself, beside people, alarms and releases; one run at a time."""
 
-    schedule: Annotated[Schedule, AfterValidator(_checked)] | None = "cron(0 7 * * ? *)"
+    schedule: CheckedSchedule | None = "cron(0 7 * * ? *)"
     """When it runs, whatever has come, in UTC: cron(0 7 * * ? *), every day at seven, or rate(1 day); null for none."""
     new_data: NewData | None = NewData()
     """That it runs when days are published; null for not."""

@@ -16,8 +16,8 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from .findings import acknowledge
-from .job_role import service_principal
 from .log_retention import LogRetention
+from .state_machine import define_machine, define_machine_role, define_starter, failed_executions
 from .training_pipeline import TrainingPipeline
 from .trigger_definition import NeededFile, trigger_definition
 
@@ -55,7 +55,14 @@ class TrainingTrigger(Construct):
         self._pipeline_name = pipeline.pipeline_name
         self._needed = needed
         self._role = self._define_role()
-        self._machine = self._define_machine(logs or LogRetention(), key)
+        self._machine = define_machine(
+            self,
+            name=f"{self._pipeline_name}-trigger",
+            definition=trigger_definition(self._pipeline_name, needed),
+            role=self._role,
+            key=key,
+            logs=logs or LogRetention(),
+        )
         self.state_machine_arn = self._machine.attr_arn
         self._event_role: iam.Role | None = None
 
@@ -123,16 +130,12 @@ class TrainingTrigger(Construct):
             self,
             construct_id,
             description=f"A trigger of {self._pipeline_name} failed",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={"stateMachineArn": [self.state_machine_arn], "status": ["FAILED", "TIMED_OUT"]},
-            ),
+            event_pattern=failed_executions(self.state_machine_arn),
             targets=[target],
         )
 
     def _define_role(self) -> iam.Role:
-        role = iam.Role(self, "Role", assumed_by=service_principal(self, "states.amazonaws.com"))
+        role = define_machine_role(self)
         # SageMaker writes names in ARNs in lower case.
         names = sorted({self._pipeline_name, self._pipeline_name.lower()})
         pipelines = [
@@ -160,58 +163,10 @@ class TrainingTrigger(Construct):
                     conditions={"StringEquals": {"s3:prefix": self._needed.key}},
                 )
             )
-        # As Step Functions documents it: log deliveries belong to the account, traces to nothing.
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "logs:CreateLogDelivery",
-                    "logs:DeleteLogDelivery",
-                    "logs:DescribeLogGroups",
-                    "logs:DescribeResourcePolicies",
-                    "logs:GetLogDelivery",
-                    "logs:ListLogDeliveries",
-                    "logs:PutResourcePolicy",
-                    "logs:UpdateLogDelivery",
-                    "xray:GetSamplingRules",
-                    "xray:GetSamplingTargets",
-                    "xray:PutTelemetryRecords",
-                    "xray:PutTraceSegments",
-                ],
-                resources=["*"],
-            )
-        )
         named = "SageMaker names the executions of a pipeline itself"
         executions = {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": named for name in names}
-        reason = "Log deliveries and traces know no resources that a policy could name"
-        acknowledge(role, {**executions, "AwsSolutions-IAM5[Resource::*]": reason})
+        acknowledge(role, executions)
         return role
-
-    def _define_machine(self, logs: LogRetention, key: kms.IKey) -> stepfunctions.CfnStateMachine:
-        group = logs.define(self, "Log", name=f"/aws/vendedlogs/states/{self._pipeline_name}-trigger", key=key)
-        property_of = stepfunctions.CfnStateMachine
-        machine = stepfunctions.CfnStateMachine(
-            self,
-            "Machine",
-            definition_string=json.dumps(trigger_definition(self._pipeline_name, self._needed)),
-            role_arn=self._role.role_arn,
-            state_machine_type="STANDARD",
-            logging_configuration=property_of.LoggingConfigurationProperty(
-                level="ALL",
-                include_execution_data=True,
-                destinations=[
-                    property_of.LogDestinationProperty(
-                        cloud_watch_logs_log_group=property_of.CloudWatchLogsLogGroupProperty(
-                            log_group_arn=group.attr_arn
-                        )
-                    )
-                ],
-            ),
-            tracing_configuration=property_of.TracingConfigurationProperty(enabled=True),
-        )
-        machine.node.add_dependency(self._role.node.find_child("DefaultPolicy"))
-        return machine
 
     def _define_starter(self, construct_id: str, service: str) -> iam.Role:
-        role = iam.Role(self, construct_id, assumed_by=service_principal(self, service))
-        role.add_to_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[self.state_machine_arn]))
-        return role
+        return define_starter(self, construct_id, service=service, state_machine_arn=self.state_machine_arn)

@@ -54,7 +54,7 @@ LOGICAL_IDS = {
         "LakeQuarantineBA300CC8",
         "LakeRaw8A880B75",
     },
-    "flight-delay-serving": {"InferenceLogs62E657D9"},
+    "flight-delay-serving": {"InferenceLogs62E657D9", "ReleaseLogD5B996A9"},
     "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "studio": {"ExperimentsAppD8CCB322"},
     "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},
