@@ -17,7 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local_aws.clock import Clock
 from local_aws.server import running
-from local_aws.service import Image, LocalContext
+from local_aws.service import DEFAULT_ACCOUNT, DEFAULT_REGION, Image, LocalContext
 from tests.local_aws.executors.serving import Serving
 
 START = datetime(2030, 5, 1, 6, tzinfo=UTC)
@@ -92,7 +92,7 @@ def machine(
     monkeypatch.setattr("local_aws.service.boto3.session.Session", lambda: aws_session)
     monkeypatch.setattr("local_aws.gateway.DomainDispatcherApplication", lambda _: moto_server)
     # what a test finds of another one's: all else has names of its own, or is overwritten
-    cloudwatch_backends.reset()
+    cloudwatch_backends[DEFAULT_ACCOUNT][DEFAULT_REGION].reset()
     clock = Clock(standing_at=START)
     images = {"unused": Image(sys.executable, ())}
     with running(tmp_path / "state", images, clock) as server:
