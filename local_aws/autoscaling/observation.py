@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from local_aws.autoscaling.adjustments import PERIODS_IN
-from local_aws.autoscaling.metrics import MINUTE, STATISTICS, Metric, by_minute
+from local_aws.autoscaling.metrics import MINUTE, Metric, by_minute
 from local_aws.autoscaling.region import Region
 from local_aws.autoscaling.targets import Policy, ScalableTarget
+from local_aws.cloudwatch.samples import is_statistic
 from local_aws.json_api import ApiError
 
 
 def values_of(region: Region, target: ScalableTarget, policy: Policy, minute: datetime) -> list[float | None]:
     """Return what a target tracking policy's metric was in each of the minutes before a full one, the newest last."""
     metric = metric_of(target, policy.tracking or {})
-    values = by_minute(region.metrics, metric, minute, PERIODS_IN)
+    values = by_minute(region.index, region.metrics, metric, minute, PERIODS_IN)
     if not metric.rests_at_zero:
         return values
     # silence from before the policy was there says nothing
@@ -69,10 +70,14 @@ def alarms_on(region: Region, policy: Policy, now: datetime) -> Iterable[tuple[s
         if not calls or alarm.state_value != "ALARM":
             continue
         breach = 0.0
-        if alarm.metric_name and alarm.statistic in STATISTICS:
+        if alarm.metric_name and is_statistic(alarm.statistic):
             dimensions = {each.name: each.value for each in alarm.dimensions}
             metric = Metric(alarm.namespace, alarm.metric_name, alarm.statistic, dimensions, alarm.unit)
             minutes = max(math.ceil(int(alarm.period) * int(alarm.evaluation_periods) / 60), 1) + 1
-            values = [each for each in by_minute(region.metrics, metric, now + MINUTE, minutes) if each is not None]
+            values = [
+                each
+                for each in by_minute(region.index, region.metrics, metric, now + MINUTE, minutes)
+                if each is not None
+            ]
             breach = values[-1] - float(alarm.threshold) if values else 0.0
         yield alarm.name, breach

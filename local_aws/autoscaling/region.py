@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.autoscaling.resources import Capacity
 from local_aws.autoscaling.targets import REMEMBERED_ACTIVITIES, Record, Rest, ScalableTarget, new_activity
+from local_aws.cloudwatch.metric_store import MetricIndex
 from local_aws.service import LocalContext
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Region:
         self.activities: deque[Record] = deque(maxlen=REMEMBERED_ACTIVITIES)
         self.lock = threading.RLock()
         self.closed = threading.Event()
+        self.index = MetricIndex()
         self._context = context
         self._changed = changed
 
