@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.endpoint_metrics import EndpointMetrics, VariantKey
 from local_aws.sagemaker.fleet import Fleet
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_server import ServerFailure
@@ -42,6 +43,7 @@ class Endpoints:
         self._configs = configs
         self._models = models
         self._endpoints: dict[str, Endpoint] = {}
+        self.metrics = EndpointMetrics(workspace, self._processes)
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations by their names in the API."""
@@ -81,6 +83,18 @@ class Endpoints:
             for fleet in fleets:
                 if fleet is not None:
                     fleet.close(CLOSE_GRACE_SECONDS)
+        self.metrics.close()
+
+    def _processes(self) -> list[tuple[VariantKey, int]]:
+        with self._workspace.lock:
+            fleets = [fleet for endpoint in self._endpoints.values() if (fleet := endpoint.fleet) is not None]
+        return [
+            (variant.key, server.pid)
+            for fleet in fleets
+            for variant in fleet.variants.values()
+            for server in variant.servers
+            if server.pid is not None
+        ]
 
     def _create(self, request: Record) -> Record:
         name, config = request["EndpointName"], self._configs.config(request["EndpointConfigName"])

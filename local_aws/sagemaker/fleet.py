@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local_aws.sagemaker.data_capture import DataCapture
+from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import DRAIN_SECONDS
 from local_aws.sagemaker.models import Models
 from local_aws.sagemaker.variant import Variant
@@ -34,7 +35,7 @@ class Fleet:
         self.variants = {
             name: Variant(
                 workspace,
-                endpoint=endpoint,
+                key=VariantKey(endpoint, str(config["EndpointConfigName"]), name),
                 definition=definition,
                 container=containers[name],
                 directory=workspace.context.state_dir / "endpoints" / endpoint,

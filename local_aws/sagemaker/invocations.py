@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 
 from werkzeug import Request, Response
@@ -48,10 +49,18 @@ class Invocations:
             return _error(error.code, error.status, {"Message": error.message})
 
     def _through(self, variant: Variant, fleet: Fleet, request: Request) -> Response:
+        began = time.monotonic()
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         body = request.get_data()
         reply = variant.invoke(body, headers)
         server, answer = reply.server, reply.answer
+        self._endpoints.metrics.count(
+            variant.key,
+            status=None if answer is None else answer.status,
+            model=reply.seconds,
+            overhead=time.monotonic() - began - reply.seconds,
+            instances=variant.desired_count,
+        )
         if answer is None:
             return self._model_error(server, 500, f"Received server error (0) from primary: {reply.failure}", "")
         if answer.status >= 400:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import (
     DRAIN_SECONDS,
     Answer,
@@ -58,16 +59,23 @@ class Variant:
     """
 
     def __init__(
-        self, workspace: Workspace, *, endpoint: str, definition: Record, container: Mapping[str, Any], directory: Path
+        self,
+        workspace: Workspace,
+        *,
+        key: VariantKey,
+        definition: Record,
+        container: Mapping[str, Any],
+        directory: Path,
     ) -> None:
-        self.name = str(definition["VariantName"])
+        self.key = key
+        self.name = key.variant
         self.weight = float(definition["InitialVariantWeight"])
         self.image = str(container["Image"])
         self.desired_count = int(definition.get("InitialInstanceCount", 0))
         self.failure = ""
         self._serverless = "ServerlessConfig" in definition
         self._workspace = workspace
-        self._endpoint = endpoint
+        self._endpoint = key.endpoint
         self._definition = definition
         self._container = container
         self._directory = directory

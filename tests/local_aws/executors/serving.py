@@ -32,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"fail":
             self.answer(400, b'{"error": "row 1: no"}')
+        elif body == b"broken":
+            self.answer(500, b"no")
         elif body == b"die":
             os._exit(9)
         elif body == b"pid":
