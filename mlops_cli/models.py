@@ -12,7 +12,7 @@ from mlops_cli.versions import versions
 app = typer.Typer(help="Look at a model, and say which version serves.", no_args_is_help=True)
 for command in (
     versions, card, leaderboard, release_commands.approve, release_commands.rollback, release_commands.pin,
-    release_commands.unpin, release_commands.history,
+    release_commands.unpin, release_commands.challenge, release_commands.history,
 ):  # fmt: skip
     app.command()(command)
 

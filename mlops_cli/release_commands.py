@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -100,6 +101,19 @@ def unpin(
         _follow(releases, newest, wait)
 
 
+def challenge(
+    model: Model,
+    version: Annotated[int | None, typer.Argument(help="Its number; the newest version if left out.", min=1)] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Try none any more.")] = False,
+    environment: Environment = "dev",
+) -> None:
+    """Try a version beside the one that serves, as `serving.challenger` says: in its shadow, or for a share."""
+    releases = releases_of(model, environment)
+    package = None if stop else releases.version(version)
+    releases.challenge(package, _teller())
+    typer.echo(f"version {number_of(package)} is tried" if package else "no version is tried any more")
+
+
 def history(
     model: Model,
     environment: Environment = "dev",
@@ -140,6 +154,12 @@ def history(
 def _follow(releases: Releases, package: str, wait: bool) -> None:
     if not wait:
         return
+    seconds = releases.follow(package, _teller())
+    typer.echo(f"version {number_of(package)} serves, after {seconds:.0f} s")
+
+
+def _teller() -> Callable[[str], None]:
+    """What prints each message once."""
     told: set[str] = set()
 
     def report(message: str) -> None:
@@ -147,8 +167,7 @@ def _follow(releases: Releases, package: str, wait: bool) -> None:
             told.add(message)
             typer.echo(message)
 
-    seconds = releases.follow(package, report)
-    typer.echo(f"version {number_of(package)} serves, after {seconds:.0f} s")
+    return report
 
 
 def _serving(model: str, consumers: list[Consumer]) -> str:

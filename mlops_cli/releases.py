@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 
 NOT_PINNED = "none"
-PARAMETER = "ModelPackageArn"
+PARAMETER, CHALLENGER_PARAMETER = "ModelPackageArn", "ChallengerPackageArn"
 CONSUMERS = ("serving", "batch")
 """What a model may be released to: the last part of a stack's name."""
 START_SECONDS = 120.0
@@ -195,6 +195,39 @@ class Releases:
                     f"no release to {consumer.stack} has begun within {START_SECONDS:.0f} s: is the rule of its stack "
                     f"enabled? Its state machine is {consumer.machine}"
                 )
+
+    def challenge(self, package: str | None, report: Report) -> None:
+        """Try a version beside the one that serves, or none any more, and wait until it is so.
+
+        Raises DeploymentError where the model's settings have no challenger, where nothing serves, and with the reason
+        when the update of the stack fails.
+        """
+        cloudformation, stack = self.deployment.client("cloudformation"), self.consumers()[0].stack
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
+        values = {each["ParameterKey"]: each["ParameterValue"] for each in found}
+        if CHALLENGER_PARAMETER not in values:
+            raise DeploymentError(f"{stack} has no challenger: add `serving.challenger` to model.yaml, and deploy")
+        if not values.get(PARAMETER):
+            raise DeploymentError(f"no version of {self.model} serves yet, so that none can be tried beside it")
+        if values[CHALLENGER_PARAMETER] == (package or ""):
+            return
+        given: list[dict[str, Any]] = [{"ParameterKey": CHALLENGER_PARAMETER, "ParameterValue": package or ""}]
+        given += [{"ParameterKey": name, "UsePreviousValue": True} for name in values if name != CHALLENGER_PARAMETER]
+        cloudformation.update_stack(
+            StackName=stack,
+            UsePreviousTemplate=True,
+            Parameters=given,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+        while (status := self._status(stack)).endswith("_IN_PROGRESS"):
+            report(f"{stack} {status}")
+            self.sleep(self.poll)
+        if status != "UPDATE_COMPLETE":
+            raise DeploymentError(f"{stack} is {status}: its events say why, nothing was changed")
+
+    def _status(self, stack: str) -> str:
+        found = self.deployment.client("cloudformation").describe_stacks(StackName=stack)
+        return str(found["Stacks"][0]["StackStatus"])
 
     def records(self, most: int) -> list[ReleaseRecord]:
         """What was released when, the newest first. Releases that changed nothing leave no record."""
