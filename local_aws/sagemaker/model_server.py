@@ -126,8 +126,8 @@ class ModelServer:
             raise
         threading.Thread(target=self._keep_alive, name=f"endpoint-{self.variant}", daemon=True).start()
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Pass a request on; ContainerUnavailable when the container takes longer than SageMaker waits.
+    def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> Answer:
+        """Pass a request on; ContainerUnavailable when the container takes longer than so many seconds.
 
         ConnectionBroken when it is gone, or goes before it has answered.
         """
@@ -137,10 +137,10 @@ class ModelServer:
                 "/invocations",
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=PING_SECONDS, read=ANSWER_SECONDS),
+                timeout=urllib3.Timeout(connect=PING_SECONDS, read=seconds),
             )
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise ContainerUnavailable(f"it didn't answer within {ANSWER_SECONDS:.0f} seconds") from error
+            raise ContainerUnavailable(f"it didn't answer within {seconds:.0f} seconds") from error
         except urllib3.exceptions.HTTPError as error:
             refused = isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.NewConnectionError)
             raise ConnectionBroken(f"it is not reachable ({type(error).__name__})", sent=not refused) from error

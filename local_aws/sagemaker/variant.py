@@ -18,6 +18,7 @@ from typing import Any
 
 from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import (
+    ANSWER_SECONDS,
     DRAIN_SECONDS,
     Answer,
     ConnectionBroken,
@@ -134,8 +135,10 @@ class Variant:
         with self._changed:
             self._changed.wait_for(lambda: not self._scaling)
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> Reply:
         """Have a request answered by the instance that has the fewest in flight; NoInstance when there is none.
+
+        `seconds` is how long an instance may take.
 
         When the connection breaks before the answer, another instance is asked, or the same if it is the only one:
         once if the first may have seen the request, and as long as there are others if it can't have.
@@ -146,7 +149,7 @@ class Variant:
         while True:
             instance = self._lend(tried)
             try:
-                answer = instance.server.invoke(body, headers)
+                answer = instance.server.invoke(body, headers, seconds)
                 return Reply(instance.server, answer, "", time.monotonic() - began)
             except ContainerUnavailable as error:
                 broken = isinstance(error, ConnectionBroken)
