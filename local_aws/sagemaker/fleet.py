@@ -42,6 +42,7 @@ class Fleet:
             )
             for name, definition in definitions.items()
         }
+        self.shadows: dict[str, Variant] = {}
         self.capture: DataCapture | None = None
         capture = config.get("DataCaptureConfig")
         if capture and capture.get("EnableCapture", True):
@@ -49,8 +50,13 @@ class Fleet:
             client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
             self.capture = DataCapture(client, endpoint, capture, self.variants[first].note)
 
-    def start(self) -> None:
-        """Start every instance; ServerFailure when one isn't healthy. Whatever fails, none is left running."""
+    def start(self, counts: Mapping[str, int] | None = None) -> None:
+        """Start every instance, or of each variant so many; ServerFailure when one isn't healthy.
+
+        Whatever fails, none is left running.
+        """
+        for name, count in (counts or {}).items():
+            self.variants[name].desired_count = count
         failures: list[Exception] = []
 
         def start(variant: Variant) -> None:
@@ -59,7 +65,7 @@ class Fleet:
             except Exception as failure:
                 failures.append(failure)
 
-        starters = [threading.Thread(target=start, args=(variant,)) for variant in self.variants.values()]
+        starters = [threading.Thread(target=start, args=(variant,)) for variant in self._all()]
         for starter in starters:
             starter.start()
         for starter in starters:
@@ -89,6 +95,15 @@ class Fleet:
         """Bring a variant to a number of instances, in the background and without losing a request."""
         self.variants[variant].scale(count)
 
+    def scale_all(self, counts: Mapping[str, int]) -> None:
+        """Bring each of the variants to its number of instances, as `scale` does."""
+        for name, count in counts.items():
+            self.scale(name, count)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many instances each variant was asked to have last."""
+        return {name: variant.desired_count for name, variant in self.variants.items()}
+
     def settle(self) -> None:
         """Wait until no variant scales."""
         for variant in self.variants.values():
@@ -103,8 +118,8 @@ class Fleet:
             if "DesiredInstanceCount" not in names:
                 self.variants[name].desired_count = before.variants[name].desired_count
 
-    def described(self) -> list[dict[str, Any]]:
-        """Return the variants as DescribeEndpoint shows them."""
+    def described(self, *, shadows: bool = False) -> list[dict[str, Any]]:
+        """Return the production variants, or the shadow variants, as DescribeEndpoint shows them."""
         return [
             {
                 "VariantName": name,
@@ -114,7 +129,7 @@ class Fleet:
                 "CurrentInstanceCount": variant.current_count,
                 "DesiredInstanceCount": variant.desired_count,
             }
-            for name, variant in self.variants.items()
+            for name, variant in (self.shadows if shadows else self.variants).items()
         ]
 
     def close(self, grace_seconds: float = DRAIN_SECONDS) -> None:
@@ -124,8 +139,11 @@ class Fleet:
             self._changed.wait_for(lambda: self._in_use == 0, timeout=grace_seconds)
         if self.capture is not None:
             self.capture.close()
-        for variant in self.variants.values():
+        for variant in self._all():
             variant.close(grace_seconds)
+
+    def _all(self) -> list[Variant]:
+        return [*self.variants.values(), *self.shadows.values()]
 
     def _choose(self) -> Variant:
         variants = [variant for variant in self.variants.values() if variant.weight > 0] or list(self.variants.values())

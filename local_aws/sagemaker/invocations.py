@@ -83,9 +83,10 @@ class Invocations:
         except ApiError:
             message = f"Endpoint {name} of account {workspace.account} not found."
             raise ApiError("ValidationError", message) from None
-        if endpoint.fleet is None or endpoint.status == "Deleting":
+        fleet = endpoint.route()
+        if fleet is None or endpoint.status == "Deleting":
             raise ApiError("ValidationError", f"Endpoint {name} of account {workspace.account} is not in service.")
-        return endpoint.fleet
+        return fleet
 
     def _target(self, request: Request) -> str | None:
         for name in _REFUSED:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 ROLE = "arn:aws:iam::123456789012:role/serving"
@@ -30,6 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(float(os.environ.get("SLEEP", "0")))
         if body == b"fail":
             self.answer(400, b'{"error": "row 1: no"}')
         elif body == b"broken":
@@ -43,6 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif body == b"slow":
             time.sleep(0.5)
             self.answer(200, model.encode())
+        elif "STATUS" in os.environ:
+            self.answer(int(os.environ["STATUS"]), b"out of order")
         else:
             self.answer(200, f"{model}:{os.environ.get('FLAVOUR', '')}".encode())
 
@@ -58,6 +65,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 """
+
+
+@dataclass
+class Load:
+    """What clients got that asked all the time: answers, each with when it came, and failures."""
+
+    answers: list[tuple[float, str]] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    def since(self, moment: float) -> list[str]:
+        return [answer for when, answer in list(self.answers) if when >= moment]
+
+    def said(self) -> set[str]:
+        return {answer for _, answer in self.answers}
 
 
 class Serving:
@@ -105,6 +126,29 @@ class Serving:
             EndpointName="live", Body=body.encode(), **{"ContentType": "text/csv", **extra}
         )
         return str(answer["Body"].read().decode())
+
+    @contextmanager
+    def load(self, body: str = "1,2", clients: int = 4) -> Iterator[Load]:
+        """Have clients ask all the time while the block runs: over 100 times a second on a free machine."""
+        load, stop = Load(), threading.Event()
+
+        def ask() -> None:
+            while not stop.wait(0.01):
+                try:
+                    answer = self.invoke(body)
+                    load.answers.append((time.monotonic(), answer))
+                except Exception as error:
+                    load.failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield load
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(timeout=20)
 
     def logged(self, text: str) -> str:
         """Return the container's log once it holds the text."""

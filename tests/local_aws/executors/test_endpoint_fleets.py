@@ -7,38 +7,12 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.local_aws.executors.serving import Serving
-
-
-@contextmanager
-def load(serving: Serving, clients: int = 4, body: str = "pid") -> Iterator[tuple[list[str], list[Exception]]]:
-    """Ask all the time while the block runs; yields the answers and the failures."""
-    answers: list[str] = []
-    failures: list[Exception] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.wait(0.01):
-            try:
-                answers.append(serving.invoke(body))
-            except Exception as error:
-                failures.append(error)
-
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers, failures
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=20)
 
 
 def counts(found: dict[str, Any]) -> tuple[int, int]:
@@ -77,13 +51,13 @@ def test_busy_instance_gets_no_more_than_its_share(three: Serving) -> None:
 
 def test_killed_instance_is_replaced_and_no_client_sees_it(three: Serving, wait: Callable[..., Any]) -> None:
     pids = {three.invoke("pid") for _ in range(6)}
-    with load(three) as (answers, failures):
+    with three.load("pid") as load:
         time.sleep(0.3)
         killed = pids.pop()
         os.kill(int(killed), signal.SIGKILL)
         wait(lambda: {three.invoke("pid") for _ in range(9)} - {killed}, lambda now: len(now) == 3)
-    assert not failures
-    assert len(answers) > 50
+    assert not load.failures
+    assert len(load.answers) > 50
     assert "exit code 137" in three.logged("exit code")
 
 
@@ -101,15 +75,15 @@ def test_request_in_flight_on_a_dying_instance_is_answered_by_another(three: Ser
 
 
 def test_endpoint_scales_out_and_in_without_losing_a_request(three: Serving) -> None:
-    with load(three, body="slow") as (answers, failures):
+    with three.load("slow") as load:
         for count in (1, 4, 2):
             scale(three, count)
             assert counts(three.settled()) == (count, count)
-    assert not failures
-    assert set(answers) == {"first"}
+    assert not load.failures
+    assert load.said() == {"first"}
     assert len({three.invoke("pid") for _ in range(8)}) == 2
     statuses = [detail["EndpointStatus"] for _, _, detail in three.server.events if "EndpointStatus" in detail]
-    assert statuses[-6:] == ["Updating", "InService"] * 3
+    assert statuses[-6:] == ["UPDATING", "IN_SERVICE"] * 3
 
 
 def test_more_instances_than_this_machine_runs_are_counted_as_asked(
