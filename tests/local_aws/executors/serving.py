@@ -67,6 +67,16 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_
 """
 
 
+def model_archive(content: str) -> bytes:
+    """Return a model.tar.gz whose model is a text."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("model.txt")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content.encode()))
+    return packed.getvalue()
+
+
 @dataclass
 class Load:
     """What clients got that asked all the time: answers, each with when it came, and failures."""
@@ -92,13 +102,8 @@ class Serving:
         self._wait = wait
 
     def model(self, name: str, content: str, **environment: str) -> None:
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            member = tarfile.TarInfo("model.txt")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content.encode()))
         key = f"models/{name}/model.tar.gz"
-        self.server.client("s3").put_object(Bucket="lake", Key=key, Body=packed.getvalue())
+        self.server.client("s3").put_object(Bucket="lake", Key=key, Body=model_archive(content))
         container = {"Image": self.image, "ModelDataUrl": f"s3://lake/{key}", "Environment": environment}
         self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
 
