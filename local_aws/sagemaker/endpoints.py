@@ -94,7 +94,7 @@ class Endpoints:
         return [
             (variant.key, server.pid)
             for fleet in fleets
-            for variant in fleet.variants.values()
+            for variant in (*fleet.variants.values(), *fleet.shadows.values())
             for server in variant.servers
             if server.pid is not None
         ]
@@ -212,15 +212,16 @@ class Endpoints:
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
                 )
             wishes = request["DesiredWeightsAndCapacities"]
+            variants = {**fleet.variants, **fleet.shadows}
             for wish in wishes:
-                if wish["VariantName"] not in fleet.variants:
+                if wish["VariantName"] not in variants:
                     raise ApiError(
                         "ValidationException", f"The variant name(s) {wish['VariantName']!r} is/are not present."
                     )
             endpoint.record.pop("FailureReason", None)
             self._set_status(endpoint, "Updating")
             for wish in wishes:
-                variant = fleet.variants[wish["VariantName"]]
+                variant = variants[wish["VariantName"]]
                 variant.weight = float(wish.get("DesiredWeight", variant.weight))
                 if wish.get("DesiredInstanceCount", variant.desired_count) != variant.desired_count:
                     variant.scale(wish["DesiredInstanceCount"])

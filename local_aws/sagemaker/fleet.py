@@ -12,6 +12,7 @@ from local_aws.sagemaker.data_capture import DataCapture
 from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import DRAIN_SECONDS
 from local_aws.sagemaker.models import Models
+from local_aws.sagemaker.shadow import Shadow
 from local_aws.sagemaker.variant import Variant
 from local_aws.sagemaker.workspace import Record, Workspace
 
@@ -23,16 +24,21 @@ class FleetRetired(Exception):
 
 
 class Fleet:
-    """The variants of one endpoint configuration, and how requests are shared among them."""
+    """The variants of one endpoint configuration, and how requests are shared among them.
+
+    `variants` are those that answer clients, and `shadows` those that get copies.
+    """
 
     def __init__(self, workspace: Workspace, models: Models, endpoint: str, config: Record) -> None:
         self.config = config
         self._in_use = 0
         self._retired = False
         self._changed = threading.Condition()
-        definitions = {item["VariantName"]: item for item in config["ProductionVariants"]}
+        production = {item["VariantName"]: item for item in config["ProductionVariants"]}
+        shadows = {item["VariantName"]: item for item in config.get("ShadowProductionVariants", [])}
+        definitions = {**production, **shadows}
         containers = {name: models.serving_container(item["ModelName"]) for name, item in definitions.items()}
-        self.variants = {
+        made = {
             name: Variant(
                 workspace,
                 key=VariantKey(endpoint, str(config["EndpointConfigName"]), name),
@@ -42,11 +48,16 @@ class Fleet:
             )
             for name, definition in definitions.items()
         }
-        self.shadows: dict[str, Variant] = {}
+        self.variants = {name: made[name] for name in production}
+        self.shadows = {name: made[name] for name in shadows}
+        # the API takes at most one of them, beside one production variant
+        self.shadow = next(
+            (Shadow(self.variants[next(iter(production))], each) for each in self.shadows.values()), None
+        )
         self.capture: DataCapture | None = None
         capture = config.get("DataCaptureConfig")
         if capture and capture.get("EnableCapture", True):
-            first = next(iter(definitions))
+            first = next(iter(production))
             client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
             self.capture = DataCapture(client, endpoint, capture, self.variants[first].note)
 
@@ -106,7 +117,7 @@ class Fleet:
 
     def settle(self) -> None:
         """Wait until no variant scales."""
-        for variant in self.variants.values():
+        for variant in self._all():
             variant.settle()
 
     def retain(self, before: Fleet, excluded: list[Mapping[str, str]]) -> None:
@@ -137,6 +148,8 @@ class Fleet:
         with self._changed:
             self._retired = True
             self._changed.wait_for(lambda: self._in_use == 0, timeout=grace_seconds)
+        if self.shadow is not None:
+            self.shadow.close()
         if self.capture is not None:
             self.capture.close()
         for variant in self._all():

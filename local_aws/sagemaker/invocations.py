@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from werkzeug import Request, Response
 
@@ -14,7 +14,7 @@ from local_aws.sagemaker.data_capture import Exchange
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.fleet import Fleet, FleetRetired
 from local_aws.sagemaker.model_server import Answer, ModelServer
-from local_aws.sagemaker.variant import NoInstance, Variant
+from local_aws.sagemaker.variant import NoInstance, Reply, Variant
 from local_aws.sagemaker.workspace import Workspace
 
 PATH = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
@@ -54,13 +54,9 @@ class Invocations:
         body = request.get_data()
         reply = variant.invoke(body, headers)
         server, answer = reply.server, reply.answer
-        self._endpoints.metrics.count(
-            variant.key,
-            status=None if answer is None else answer.status,
-            model=reply.seconds,
-            overhead=time.monotonic() - began - reply.seconds,
-            instances=variant.desired_count,
-        )
+        self._count(variant, reply, time.monotonic() - began - reply.seconds)
+        if fleet.shadow is not None:
+            fleet.shadow.copy(body, headers, self._of_shadow(fleet, request, body))
         if answer is None:
             return self._model_error(server, 500, f"Received server error (0) from primary: {reply.failure}", "")
         if answer.status >= 400:
@@ -75,6 +71,25 @@ class Invocations:
         if answer.custom_attributes is not None:
             response.headers[f"{_PREFIX}Custom-Attributes"] = answer.custom_attributes
         return response
+
+    def _count(self, variant: Variant, reply: Reply, overhead: float) -> None:
+        self._endpoints.metrics.count(
+            variant.key,
+            status=None if reply.answer is None else reply.answer.status,
+            model=reply.seconds,
+            overhead=overhead,
+            instances=variant.desired_count,
+        )
+
+    def _of_shadow(self, fleet: Fleet, request: Request, body: bytes) -> Callable[[Variant, Reply], None]:
+        """Return what is done with the answer of a shadow: it is measured and captured, and nobody gets it."""
+
+        def answered(variant: Variant, reply: Reply) -> None:
+            self._count(variant, reply, 0.0)
+            if fleet.capture is not None and reply.answer is not None and reply.answer.status < 400:
+                fleet.capture.take(_exchange(variant.name, request, body, reply.answer))
+
+        return answered
 
     def _fleet(self, name: str) -> Fleet:
         workspace = self._workspace

@@ -135,10 +135,17 @@ class EndpointConfigs:
     def _create(self, request: Record) -> Record:
         name = request["EndpointConfigName"]
         arn = self._workspace.arn("endpoint-config", name)
-        names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+        shadows = request.get("ShadowProductionVariants", [])
+        variants = [*request["ProductionVariants"], *shadows]
+        names = [variant["VariantName"] for variant in variants]
         if len(set(names)) != len(names):
             raise ApiError("ValidationException", f"the variant names {names} are not unique")
-        for variant in request["ProductionVariants"]:
+        if shadows and len(variants) != 2:
+            raise ApiError(
+                "ValidationException",
+                f"a shadow variant needs exactly one production variant and no other shadow, got {', '.join(names)}",
+            )
+        for variant in variants:
             if "ModelName" not in variant:
                 raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")
             self._models.model(variant["ModelName"])

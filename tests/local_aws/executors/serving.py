@@ -28,6 +28,7 @@ print("loaded", model, flush=True)
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: the second would wait for the first's acknowledgement
 
     def do_GET(self):
         self.answer(200, b"")
@@ -155,9 +156,9 @@ class Serving:
             for thread in threads:
                 thread.join(timeout=20)
 
-    def logged(self, text: str) -> str:
+    def logged(self, text: str, stream: str = "live/") -> str:
         """Return the container's log once it holds the text."""
-        read = lambda: self.server.log("/aws/sagemaker/Endpoints/live", "live/")  # noqa: E731
+        read = lambda: self.server.log("/aws/sagemaker/Endpoints/live", stream)  # noqa: E731
         return str(self._wait(read, lambda log: text in log))
 
     def captured(self, prefix: str = "captured/") -> list[dict[str, Any]]:
