@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.endpoint_shapes import check_shape
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
@@ -145,6 +146,7 @@ class EndpointConfigs:
                 "ValidationException",
                 f"a shadow variant needs exactly one production variant and no other shadow, got {', '.join(names)}",
             )
+        check_shape(request)
         for variant in variants:
             if "ModelName" not in variant:
                 raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")

@@ -14,6 +14,8 @@ import boto3
 import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
 
 from local_aws.clock import Clock
 from local_aws.server import running
@@ -92,7 +94,8 @@ def machine(
     monkeypatch.setattr("local_aws.service.boto3.session.Session", lambda: aws_session)
     monkeypatch.setattr("local_aws.gateway.DomainDispatcherApplication", lambda _: moto_server)
     # what a test finds of another one's: all else has names of its own, or is overwritten
-    cloudwatch_backends[DEFAULT_ACCOUNT][DEFAULT_REGION].reset()
+    for backends in (cloudwatch_backends, sns_backends, sqs_backends):
+        backends[DEFAULT_ACCOUNT][DEFAULT_REGION].reset()
     clock = Clock(standing_at=START)
     images = {"unused": Image(sys.executable, ())}
     with running(tmp_path / "state", images, clock) as server:
