@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import bisect
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.cloudwatch import models
 from moto.cloudwatch.responses import CloudWatchResponse
 
-from local_aws.cloudwatch.expressions import ExpressionError, parse
 from local_aws.cloudwatch.samples import Sample, is_statistic, statistic
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]
+# as long CloudWatch keeps what was put for single seconds, and then by the minute
+FINE_FOR = timedelta(hours=3)
+# so much comes before it is looked whether something can be put together
+MOST_FINE = 20_000
+_putting = threading.Lock()
 
 
 class Distribution(models.MetricAggregatedDatum):  # type: ignore[misc]  # moto has no types
@@ -41,6 +46,7 @@ def keep_distributions() -> None:
     backend, statistics = models.CloudWatchBackend, models.Statistics
     if hasattr(backend, "put_singles"):
         return
+    backend.room = MOST_FINE
     backend.put_singles = backend.put_metric_data
     statistics.tell_by_moto = statistics.get_statistics_for_type
     CloudWatchResponse.answer_by_moto = CloudWatchResponse.get_metric_statistics
@@ -48,8 +54,12 @@ def keep_distributions() -> None:
     def put_metric_data(self: Any, namespace: str, metric_data: list[dict[str, Any]]) -> None:
         for number, member in enumerate(metric_data, 1):
             self._validate_parameters_put_metric_data(member, number)
-        self.put_singles(namespace, [member for member in metric_data if not member.get("Values")])
-        self.metric_data += [Distribution(namespace, member) for member in metric_data if member.get("Values")]
+        with _putting:
+            self.put_singles(namespace, [member for member in metric_data if not member.get("Values")])
+            self.metric_data += [Distribution(namespace, member) for member in metric_data if member.get("Values")]
+            if len(self.metric_data) > self.room:
+                self.metric_data = by_minute(self.metric_data)
+                self.room = len(self.metric_data) + MOST_FINE
 
     def get_statistics_for_type(self: Any, stat: str) -> Any:
         if stat.startswith("p") and is_statistic(stat):
@@ -66,12 +76,42 @@ def keep_distributions() -> None:
     backend.put_metric_data = put_metric_data
     statistics.get_statistics_for_type = get_statistics_for_type
     CloudWatchResponse.get_metric_statistics = get_metric_statistics
-    models.parse_expression = _computed
+
+
+def by_minute(data: list[Any]) -> list[Any]:
+    """Return moto's data with what is older than three hours before the newest put together by the minute."""
+    oldest = max(_moment(datum) for datum in data) - FINE_FOR
+    together: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    kept = []
+    for datum in data:
+        moment = _moment(datum)
+        if moment < oldest and (isinstance(datum, Distribution) or hasattr(datum, "value")):
+            minute = moment.replace(second=0, microsecond=0, tzinfo=None)
+            together[datum.namespace, datum.name, _dimensions(datum.dimensions), datum.unit, minute].append(datum)
+        else:
+            kept.append(datum)
+    return [_together(group, minute) for (*_, minute), group in together.items()] + kept
+
+
+def _together(group: list[Any], minute: datetime) -> Distribution:
+    counts: Counter[float] = Counter()
+    for datum in group:
+        for value, count in sample_of(datum).values:
+            counts[value] += count  # type: ignore[assignment]  # counts may be fractions
+    member = {
+        "MetricName": group[0].name,
+        "Values": list(counts),
+        "Counts": list(counts.values()),
+        "Dimensions": [{"Name": each.name, "Value": each.value} for each in group[0].dimensions],
+        "Timestamp": minute,
+        "Unit": group[0].unit,
+    }
+    return Distribution(group[0].namespace, member)
 
 
 def sample_of(datum: Any) -> Sample:
     """Return what moto keeps of a metric at one moment; its times are in UTC without saying so."""
-    moment = datum.timestamp if datum.timestamp.tzinfo else datum.timestamp.replace(tzinfo=UTC)
+    moment = _moment(datum)
     if isinstance(datum, models.MetricAggregatedDatum):
         values = getattr(datum, "values", ())
         return Sample(moment, float(datum.sample_count), float(datum.sum), float(datum.min), float(datum.max), values)
@@ -89,15 +129,17 @@ class MetricIndex:
         self._source: list[Any] = []
         self._read = 0
         self._found: dict[Key, list[tuple[Sample, str | None]]] = defaultdict(list)
+        self._lock = threading.Lock()
 
     def samples(
         self, backend: Any, namespace: str, name: str, dimensions: Iterable[Any], unit: str | None, since: datetime
     ) -> list[Sample]:
         """Return the samples of a metric after a moment; `dimensions` are moto's."""
-        self._catch_up(backend)
-        found = self._found.get((namespace, name, _dimensions(dimensions)), [])
-        start = bisect.bisect_right(found, since, key=lambda entry: entry[0].moment)
-        return [sample for sample, its_unit in found[start:] if unit in (None, its_unit)]
+        with self._lock:
+            self._catch_up(backend)
+            found = self._found.get((namespace, name, _dimensions(dimensions)), [])
+            start = bisect.bisect_right(found, since, key=lambda entry: entry[0].moment)
+            return [sample for sample, its_unit in found[start:] if unit in (None, its_unit)]
 
     def _catch_up(self, backend: Any) -> None:
         source = backend.metric_data
@@ -115,33 +157,16 @@ class MetricIndex:
         self._read = end
 
 
+def index_of(backend: Any) -> MetricIndex:
+    """Return the index that all who ask share of one of moto's backends."""
+    index: MetricIndex = backend.__dict__.setdefault("metric_index", MetricIndex())
+    return index
+
+
+def _moment(datum: Any) -> datetime:
+    moment: datetime = datum.timestamp
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _dimensions(dimensions: Iterable[Any]) -> frozenset[tuple[str, str]]:
     return frozenset((each.name, each.value) for each in dimensions)
-
-
-def _computed(expression: str, results: list[dict[str, Any]]) -> tuple[list[float], list[datetime]]:
-    """Compute metric math for GetMetricData, in place of moto, which only knows single ids."""
-    try:
-        parsed = parse(expression)
-    except ExpressionError as error:
-        raise models.ValidationError(f"the local AWS doesn't understand the expression {error}") from error
-    moments: list[datetime] = sorted({moment for each in results for moment in each["timestamps"]})
-    known = {each["id"]: dict(zip(each["timestamps"], each["values"], strict=True)) for each in results}
-    values, kept = [], []
-    for moment, value in _valued(parsed.value, moments, known):
-        kept.append(moment)
-        values.append(value)
-    # in the order that the metrics are asked for
-    given: list[datetime] = next((each["timestamps"] for each in results if len(each["timestamps"]) > 1), [])
-    if given and given[0] > given[-1]:
-        return values[::-1], kept[::-1]
-    return values, kept
-
-
-def _valued(
-    value: Any, moments: list[datetime], known: Mapping[str, Mapping[datetime, float]]
-) -> Iterator[tuple[datetime, float]]:
-    for moment in moments:
-        found = value({name: series.get(moment) for name, series in known.items()})
-        if found is not None:
-            yield moment, found

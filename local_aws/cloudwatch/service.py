@@ -14,7 +14,8 @@ from werkzeug import Response
 
 from local_aws.cloudwatch.alarms import Verdict, judge
 from local_aws.cloudwatch.embedded_metrics import Datum, metrics_in
-from local_aws.cloudwatch.metric_store import MetricIndex, keep_distributions
+from local_aws.cloudwatch.metric_queries import answer_queries
+from local_aws.cloudwatch.metric_store import index_of, keep_distributions
 from local_aws.cloudwatch.watch import NotWatched, watch
 from local_aws.service import Call, LocalContext
 
@@ -39,9 +40,9 @@ class CloudWatchService:
         self._closed = threading.Event()
         self._changed = threading.Event()
         self._untold: set[str] = set()
-        self._indexes: dict[int, MetricIndex] = {}
         self._worker = context.clock.worker("the alarms")
         keep_distributions()
+        answer_queries()
         _observe(self._take_logs, self._wake)
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
         self._thread.start()
@@ -82,8 +83,7 @@ class CloudWatchService:
         for backend, alarm in _alarms():
             try:
                 watched = watch(alarm)
-                index = self._indexes.setdefault(id(backend), MetricIndex())
-                values, upcoming = watched.values(index, backend, now)
+                values, upcoming = watched.values(index_of(backend), backend, now)
                 verdict = judge(watched.rule, values, alarm.state_value)
                 if verdict.state != alarm.state_value:
                     self._turn(alarm, verdict, now)

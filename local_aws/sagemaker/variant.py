@@ -83,7 +83,7 @@ class Variant:
         self._changed = threading.Condition()
         self._instances: list[_Instance] = []
         self._starting: list[ModelServer] = []
-        self._leaving: list[threading.Thread] = []
+        self._leaving: dict[ModelServer, threading.Thread] = {}
         self._scaling = False
         self._closed = False
 
@@ -173,16 +173,16 @@ class Variant:
         """Stop every instance: no more requests are on their way."""
         with self._changed:
             self._closed = True
-            starting, instances, leaving = list(self._starting), self._instances, self._leaving
+            starting, instances, leaving = list(self._starting), self._instances, dict(self._leaving)
             self._instances = []
             self._changed.notify_all()
         stopping = [
             threading.Thread(target=server.stop, args=(grace_seconds,), daemon=True)
-            for server in (*starting, *(instance.server for instance in instances))
+            for server in (*starting, *(instance.server for instance in instances), *leaving)
         ]
         for thread in stopping:
             thread.start()
-        for thread in (*stopping, *leaving):
+        for thread in (*stopping, *leaving.values()):
             thread.join(timeout=grace_seconds + DRAIN_SECONDS)
 
     def _wanted(self) -> int:
@@ -220,7 +220,7 @@ class Variant:
                     self._instances, surplus = kept[:missing], kept[missing:]
                     for instance in surplus:
                         leaver = threading.Thread(target=self._drain, args=(instance,), daemon=True)
-                        self._leaving = [each for each in self._leaving if each.is_alive()] + [leaver]
+                        self._leaving[instance.server] = leaver
                         leaver.start()
                     self._changed.notify_all()
             if missing > 0 and (failures := self._add(missing)):
@@ -271,3 +271,5 @@ class Variant:
         with self._changed:
             self._changed.wait_for(lambda: instance.in_flight == 0 or self._closed, timeout=DRAIN_SECONDS)
         instance.server.stop()
+        with self._changed:
+            self._leaving.pop(instance.server, None)

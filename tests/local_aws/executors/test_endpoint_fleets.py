@@ -102,3 +102,18 @@ def test_variant_that_cannot_grow_keeps_what_it_has_and_says_why(three: Serving)
     assert counts(found) == (3, 3)
     assert "Could not find model data" in found["FailureReason"]
     assert three.invoke() == "first:"
+
+
+def test_instance_that_does_not_leave_ends_with_the_local_aws(three: Serving) -> None:
+    pids = {int(three.invoke("pid")) for _ in range(6)}
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # they don't react to SIGTERM
+    scale(three, 1)
+    assert counts(three.settled()) == (1, 1)
+    began = time.monotonic()
+    for service in three.server.services:
+        service.close()
+    assert time.monotonic() - began < 10
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -149,6 +149,20 @@ def test_sampling_of_nothing_captures_nothing(serving: Serving) -> None:
     assert serving.captured() == []
 
 
+def test_two_models_have_the_shares_of_their_weights(serving: Serving) -> None:
+    for name in ("one", "two"):
+        serving.model(name, name)
+    serving.config("config", {"champion": "one", "challenger": "two"})
+    serving.create("config")
+    serving.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "champion", "DesiredWeight": 9.0}]
+    )
+    serving.settled()
+    answers = [serving.invoke() for _ in range(200)]
+    assert 5 <= answers.count("two:") <= 45
+    assert answers.count("one:") + answers.count("two:") == 200
+
+
 def test_variants_share_requests_by_weight_and_can_be_named(serving: Serving) -> None:
     for name in ("one", "two"):
         serving.model(name, name)
