@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.input_transformer import transformed
 from local_aws.json_api import ApiError
 from local_aws.service import LocalContext
 
@@ -62,16 +63,12 @@ def deliver_events(context: LocalContext) -> None:
 
 def _content(target: dict[str, Any], event: dict[str, Any]) -> Any:
     """Return what a target gets: its own Input, what its InputTransformer makes of the event, or the event."""
-    from moto.events.utils import EventTemplateParser
-
     if "Input" in target:
         return target["Input"]
     transformer = target.get("InputTransformer")
     if transformer is None:
         return {name: value for name, value in event.items() if name != "ingestion-time"}
-    return EventTemplateParser.parse(
-        input_template=transformer["InputTemplate"], input_paths_map=transformer.get("InputPathsMap", {}), event=event
-    )
+    return transformed(transformer, event)
 
 
 def _hand_over(context: LocalContext, target: dict[str, Any], event: dict[str, Any]) -> None:

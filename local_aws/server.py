@@ -22,6 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws import moto_fit
 from local_aws.athena.service import AthenaService
+from local_aws.autoscaling import AutoScalingService
 from local_aws.clock import Clock
 from local_aws.cloudformation import CloudFormationService
 from local_aws.cloudwatch import CloudWatchService
@@ -74,6 +75,7 @@ class LocalAwsServer:
         self._services = (
             SchedulerService(self.context), StepFunctionsService(self.context), self._cloudformation, self._sagemaker,
             self._glue, AthenaService(self.context), CloudWatchService(self.context),
+            AutoScalingService(self.context),
         )  # fmt: skip
         self._gateway = Gateway(self._services, self.status, self.context.clock)
 

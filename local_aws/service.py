@@ -55,6 +55,7 @@ class LocalContext:
     `images` maps an ECR repository name to the way its containers run here. `emit` puts an event of an AWS service on
     the default bus. `clock` is the time that schedules go by. `event_targets` is where services say what takes the
     events that rules send to ARNs of theirs: by service, a function of the ARN and the event, which raises ApiError.
+    `alarm_actions` does so for the actions of alarms: by service, a function of the action's ARN, which mustn't wait.
     """
 
     endpoint_url: str
@@ -65,6 +66,7 @@ class LocalContext:
     emit: Callable[[str, str, dict[str, Any], list[str]], None] = lambda *_: None
     clock: Clock = field(default_factory=Clock)
     event_targets: dict[str, Callable[[str, Mapping[str, Any]], None]] = field(default_factory=dict)
+    alarm_actions: dict[str, Callable[[str], None]] = field(default_factory=dict)
     _session: Any = field(default_factory=boto3.session.Session, repr=False)
     _clients: dict[tuple[str, str, str | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)

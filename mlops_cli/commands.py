@@ -129,7 +129,7 @@ def predict(
     endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
     if not endpoint:
         raise DeploymentError(
-            f"{model} has no endpoint in {environment} yet: approve and release a model package first"
+            f"{model} has no endpoint in {environment} yet: `mlops model approve {model}` releases a version to it"
         )
     features = declared["data"]["features"]
     if file:
@@ -141,21 +141,6 @@ def predict(
     output = io.StringIO()
     shown.with_columns(pl.Series("prediction", answers)).write_csv(output)
     typer.echo(output.getvalue(), nl=False)
-
-
-@app.command()
-def release(
-    model: Annotated[str, typer.Argument(help="The model's name, as its folder in ml_code/models.")],
-    package: Annotated[str, typer.Argument(help="The model package's ARN; the newest approved one if left out.")] = "",
-    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
-) -> None:
-    """Serve an approved model package at the model's endpoint, which is made if there is none yet."""
-    declaration(model)
-    deployment = Deployment(environment, boto3.session.Session())
-    chosen = package or deployment.newest_approved(model)
-    typer.echo(f"releasing {chosen}")
-    deployment.release(model, chosen)
-    typer.echo(f"{deployment.outputs(f'{dashed(model)}-serving')['EndpointName']} serves it")
 
 
 @app.command()

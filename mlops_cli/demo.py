@@ -23,6 +23,7 @@ from mlops_cli.data.days import snapshot
 from mlops_cli.data.waiting import wait_until_published
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.local import DEFAULT_PORT
+from mlops_cli.releases import Releases
 from mlops_cli.repository import declaration
 from mlops_cli.story import Story
 
@@ -68,10 +69,13 @@ class Demo(Story):
                 deployment.client("sagemaker"), training["PipelineName"], parameters, report, POLL_SECONDS
             )
             report(f"execution {execution.rpartition('/')[2]}")
-        with self.chapter("approve the model package, release it to the endpoint") as report:
-            package = self._approve(deployment, execution)
-            report(package)
-            deployment.release(MODEL, package)
+        with self.chapter("approve the version, which alone releases it to the endpoint") as report:
+            package = jobs.registered_package(deployment.client("sagemaker"), execution)
+            releases = Releases(deployment, MODEL, POLL_SECONDS)
+            releases.decide(package, "Approved", "approved by the demo")
+            seconds = releases.follow(package, report)
+            self.results["released"] = f"{seconds:.0f} s from the approval to the endpoint that serves it"
+            report(f"{package}, {seconds:.0f} s after its approval")
             endpoint = deployment.outputs(f"{dashed(MODEL)}-serving")["EndpointName"]
         with self.chapter(f"score held-out flights of {LAST_DAY:%B} through the endpoint") as report:
             self._score(deployment, execution, endpoint, report)
@@ -124,14 +128,6 @@ class Demo(Story):
         rules = max(int(record["rules"].partition("/")[2]) for day in found.published if (record := day.published))
         self.results["published"] = f"{found.rows:,} rows of {len(found.published)} days; all {rules} rules hold"
         self.results["quarantine"] = f"{found.quarantined:,} rows"
-
-    def _approve(self, deployment: Deployment, execution: str) -> str:
-        sagemaker = deployment.client("sagemaker")
-        package = jobs.registered_package(sagemaker, execution)
-        sagemaker.update_model_package(
-            ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="approved by the demo"
-        )
-        return package
 
     def _score(
         self, deployment: Deployment, execution: str, endpoint: str, report: Callable[[str], None]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
 from mlops_cli.repository import environments, platform_name
 
@@ -62,72 +61,10 @@ class Deployment:
             ) from error
         return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
 
-    def newest_approved(self, model: str) -> str:
-        """Return the ARN of the model's newest approved package. Raises DeploymentError when there is none."""
-        group = self.outputs(f"{dashed(model)}-training")["ModelPackageGroupName"]
-        found = self.client("sagemaker").list_model_packages(
-            ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortBy="CreationTime", SortOrder="Descending"
-        )["ModelPackageSummaryList"]
-        if not found:
-            raise DeploymentError(f"no package of {group} is approved yet")
-        return str(found[0]["ModelPackageArn"])
-
-    def release(self, model: str, model_package_arn: str) -> None:
-        """Give the model's serving stack an approved package, and wait until its endpoint serves it.
-
-        The template stays as it is: only the parameter changes, as the delivery of a model does it. Raises
-        DeploymentError for a package that isn't approved, and with the reason when the stack's update fails.
-        """
-        package = self.client("sagemaker").describe_model_package(ModelPackageName=model_package_arn)
-        if package["ModelApprovalStatus"] != "Approved":
-            raise DeploymentError(
-                f"{model_package_arn} is {package['ModelApprovalStatus']}: only an approved package is released"
-            )
-        token = f"release-{uuid.uuid4()}"
-        cloudformation = self.client("cloudformation")
-        name = self.stack_name(f"{dashed(model)}-serving")
-        parameters: list[dict[str, Any]] = [{"ParameterKey": "ModelPackageArn", "ParameterValue": model_package_arn}]
-        known = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("Parameters", [])
-        parameters += [
-            {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True}
-            for each in known
-            if each["ParameterKey"] != "ModelPackageArn"
-        ]
-        try:
-            cloudformation.update_stack(
-                StackName=name,
-                UsePreviousTemplate=True,
-                Parameters=parameters,
-                Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-                ClientRequestToken=token,
-            )
-        except ClientError as error:
-            if "No updates are to be performed" in error.response["Error"]["Message"]:
-                return
-            raise
-        waiter = cloudformation.get_waiter("stack_update_complete")
-        try:
-            waiter.wait(StackName=name, WaiterConfig={"Delay": 1 if self.is_local else 15, "MaxAttempts": 240})
-        except WaiterError as error:
-            raise DeploymentError(f"the release of {model_package_arn} failed: {self._failure(name, token)}") from error
-
     @property
     def is_local(self) -> bool:
         """Whether calls go to a local AWS."""
         return urlsplit(self.client("sts").meta.endpoint_url).hostname in ("localhost", "127.0.0.1")
-
-    def _failure(self, stack: str, token: str) -> str:
-        pages = self.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
-        failed = [
-            event
-            for page in pages
-            for event in page["StackEvents"]
-            if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("FAILED")
-        ]
-        if not failed:
-            return f"see the events of the stack {stack}"
-        first = failed[-1]
-        return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', 'no reason given')}"
 
 
 def dashed(model: str) -> str:

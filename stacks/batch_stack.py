@@ -9,6 +9,7 @@ from mlops_constructs.autopilot_grants import grant_pull_autopilot
 from mlops_constructs.batch_inference import BatchInference
 from mlops_constructs.data_lake import DataLake
 from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.model_release import ModelRelease
 from mlops_constructs.training_trigger import TrainingTrigger
 from mlops_constructs.trigger_definition import NeededFile
 
@@ -21,7 +22,9 @@ from .model_settings import Model
 
 
 class BatchStack(Stack):
-    """Deploys without a model until `ModelPackageArn` names a version: executions then say so, and nothing starts any.
+    """Deploys without a model until `ModelPackageArn` names a version, which the first approval does by itself.
+
+    Until then nothing starts an execution, and one that a person starts says why it can't predict.
 
     The triggers go through a state machine, as those of trainings: what comes during a run is taken up by the next one.
     """
@@ -78,8 +81,22 @@ class BatchStack(Stack):
         self.inference.define(
             batch_definition(model, batch, surroundings),
             description=f"Predictions for days: {model.description}",
-            unreleased=f"no version of {registry.group_name} is released yet: approve one",
+            unreleased=f"no version of {registry.group_name} is released yet: approve one, see `mlops model approve`",
         )
+        self.release = ModelRelease(
+            self,
+            "Release",
+            name=name,
+            package=package,
+            named=self.inference.released,
+            registry=registry,
+            records=lake.artifacts,
+            prefix=f"{model.name}/releases/batch/",
+            key=foundation.key,
+            logs=blueprint.logs,
+        )
+        self.release.on_failure("ReleaseFailed", foundation.alarm_target)
+        CfnOutput(self, "ReleaseArn", value=self.release.state_machine_arn)
         self._define_triggers(blueprint, batch, foundation, data, model, manifest)
         CfnOutput(self, "PipelineName", value=self.inference.pipeline_name)
 

@@ -15,13 +15,13 @@ from .engine_settings import Engine
 from .fairness_settings import Fairness, check_facets
 from .native_settings import Debugger, NativeCheck, check_native
 from .nearest import nearest
+from .serving_settings import Serving
 from .setting_types import (
     ColumnName,
     DatasetName,
     Description,
     InstanceType,
     ModelName,
-    Percent,
     Positive,
     Scalar,
     Section,
@@ -121,17 +121,6 @@ class Gate(Section):
     """The most that passes, for errors: mae, mse and rmse; an execution can say otherwise."""
     champion: Champion | None = Champion()
     """The comparison with the newest approved version, on the gate's metric; null: none."""
-
-
-class Serving(Section):
-    """The endpoint."""
-
-    instance_type: InstanceType = "ml.m5.large"
-    """Machine, as ml.m5.large."""
-    instance_count: Positive = 1
-    """Number of machines; two or more spread over zones."""
-    capture_percent: Percent = 100
-    """Share of requests and answers that is kept; 0 for none."""
 
 
 class Model(Section):

@@ -7,16 +7,19 @@ from constructs import Construct
 
 from mlops_constructs.autopilot_grants import grant_pull_autopilot
 from mlops_constructs.data_lake import DataLake
-from mlops_constructs.inference_endpoint import DataCapture, EndpointSizing, InferenceEndpoint
+from mlops_constructs.inference_endpoint import InferenceEndpoint
 from mlops_constructs.model_registry import ModelRegistry
+from mlops_constructs.model_release import ModelRelease
 
 from .blueprint import Blueprint
+from .endpoint_definition import endpoint_options
 from .foundation_stack import FoundationStack
-from .model_settings import Model, Serving
+from .model_settings import Model
+from .serving_settings import Serving
 
 
 class ServingStack(Stack):
-    """Deploys without an endpoint until `ModelPackageArn` names a version; later values swap it in place."""
+    """Deploys without an endpoint until `ModelPackageArn` names a version, which the first approval does by itself."""
 
     def __init__(
         self,
@@ -31,30 +34,50 @@ class ServingStack(Stack):
         registry: ModelRegistry,
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
-        package = CfnParameter(
-            self,
-            "ModelPackageArn",
-            type="String",
-            default="",
-            allowed_pattern=rf"^$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{registry.group_name}/\d+$",
-            constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
-            description="ARN of the model package to serve; empty for no endpoint",
-        )
-        percent = serving.capture_percent
+        name = blueprint.name_of(model)
+        package = self._version("ModelPackageArn", registry, "serve; empty for no endpoint")
+        challenger = None
+        if serving.challenger:
+            challenger = self._version("ChallengerPackageArn", registry, "try beside it; empty for none")
         self.inference = InferenceEndpoint(
             self,
             "Inference",
-            endpoint_name=blueprint.name_of(model),
-            model_package_arn=package.value_as_string,
+            endpoint_name=name,
+            model_package_arn=package,
             image=foundation.image,
             key=foundation.key,
-            capture=DataCapture(bucket=lake.capture, percent=percent) if percent else None,
-            sizing=EndpointSizing(instance_type=serving.instance_type, instance_count=serving.instance_count),
-            network=blueprint.network,
+            options=endpoint_options(blueprint, model, serving, foundation, lake, challenger),
+            network=None if serving.serverless else blueprint.network,
             logs=blueprint.logs,
         )
         lake.grant_read(self.inference.role, "artifacts", f"{model.name}/")
         registry.grant_read(self.inference.role)
         # Whatever it is trained by today: a version that Autopilot found may be live until another is released.
         grant_pull_autopilot(self.inference.role)
-        CfnOutput(self, "EndpointName", value=self.inference.endpoint_name, condition=self.inference.released)
+        self.release = ModelRelease(
+            self,
+            "Release",
+            name=f"{name}-endpoint",
+            package=package,
+            named=self.inference.released,
+            registry=registry,
+            records=lake.artifacts,
+            prefix=f"{model.name}/releases/endpoint/",
+            key=foundation.key,
+            logs=blueprint.logs,
+        )
+        self.release.on_failure("ReleaseFailed", foundation.alarm_target)
+        CfnOutput(self, "ReleaseArn", value=self.release.state_machine_arn)
+        if serving.enabled:
+            CfnOutput(self, "EndpointName", value=name, condition=self.inference.released)
+
+    def _version(self, construct_id: str, registry: ModelRegistry, purpose: str) -> str:
+        return CfnParameter(
+            self,
+            construct_id,
+            type="String",
+            default="",
+            allowed_pattern=rf"^$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{registry.group_name}/\d+$",
+            constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
+            description=f"ARN of the model package to {purpose}",
+        ).value_as_string

@@ -107,6 +107,7 @@ class TrainingStack(Stack):
         self.export_value(self.registry.group.attr_model_package_group_arn)
         CfnOutput(self, "PipelineName", value=self.training.pipeline_name)
         CfnOutput(self, "ModelPackageGroupName", value=self.registry.group_name)
+        CfnOutput(self, "PinName", value=self.registry.pin_name)
 
     def _define_diagnostics(
         self, blueprint: Blueprint, model: Model, foundation: FoundationStack

@@ -1,61 +1,36 @@
-"""A real-time endpoint for the released version of a model."""
+"""An endpoint for the released version of a model: real-time, asynchronous or serverless."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from aws_cdk import CfnCondition, Fn
+from aws_cdk import Aws, CfnCondition, Fn
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from .grants import grant_encrypt_decrypt, grant_write_objects
+from .endpoint_options import CHALLENGER, VARIANT, Challenger, EndpointOptions
+from .endpoint_release import ReleaseAlarms, WatchedVariant
+from .endpoint_scaling import VariantScaling
+from .endpoint_sizing import EndpointSizing, ServerlessSizing
+from .grants import grant_encrypt_decrypt, grant_read_objects, grant_write_objects
 from .job_role import JobRole
 from .log_retention import LogRetention
 from .pipeline_steps import JobNetwork, has_local_disk
 from .runtime_image import RuntimeImage
 
-VARIANT = "live"
-"""The name of the only variant. It never changes: scaling is tied to it."""
-
 LOG_GROUPS = "/aws/sagemaker/Endpoints/"
 """What SageMaker puts before an endpoint's name to get that of its log group."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndpointSizing:
-    """Instances of an endpoint."""
-
-    instance_type: str = "ml.m5.large"
-    instance_count: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what SageMaker refuses."""
-        if not self.instance_type.startswith("ml."):
-            raise ValueError(f"instance_type must start with ml., as ml.m5.large: {self.instance_type!r}")
-        if self.instance_count < 1:
-            raise ValueError(f"instance_count must be at least 1, got {self.instance_count}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataCapture:
-    """Which share of the requests is written to a bucket, under ``<endpoint>/<variant>/<date>``."""
-
-    bucket: s3.IBucket
-    percent: int = 100
-
-    def __post_init__(self) -> None:
-        """Refuse shares that don't exist."""
-        if not 1 <= self.percent <= 100:
-            raise ValueError(f"percent must lie between 1 and 100, got {self.percent}; leave the capture out for none")
 
 
 class InferenceEndpoint(Construct):
     """An endpoint with a fixed name that serves one model package, and nothing as long as there is none.
 
-    Model and endpoint configuration have no names, so that CloudFormation can replace them and the endpoint swaps from
-    one to the other without downtime.
+    Model and endpoint configuration have no names, so that CloudFormation can replace them and the endpoint goes from
+    one to the other without downtime, as `EndpointOptions.release` says.
 
     Parameters
     ----------
@@ -68,10 +43,8 @@ class InferenceEndpoint(Construct):
         What the package's container runs.
     key
         Encrypts the endpoint's disks, but for those that an instance brings itself, and the captured requests.
-    capture
-        Requests and answers to keep; none when left out.
-    sizing
-        Instances; one small one when left out.
+    options
+        All else; one small instance, all at once, when left out.
     network
         Subnets and security groups; SageMaker's own network when left out.
     logs
@@ -87,24 +60,32 @@ class InferenceEndpoint(Construct):
         model_package_arn: str,
         image: RuntimeImage,
         key: kms.IKey,
-        capture: DataCapture | None = None,
-        sizing: EndpointSizing | None = None,
+        options: EndpointOptions | None = None,
         network: JobNetwork | None = None,
         logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.endpoint_name = endpoint_name
         self._key = key
-        self._sizing = sizing or EndpointSizing()
-        self.released = CfnCondition(
-            self, "Released", expression=Fn.condition_not(Fn.condition_equals(model_package_arn, ""))
-        )
-        self.role = self._define_role(image, capture, network)
-        self.model = self._define_model(model_package_arn, network)
-        self.configuration = self._define_configuration(capture)
-        self.endpoint = self._define_endpoint(logs or LogRetention())
+        self._options = options or EndpointOptions()
+        self._network = network
+        self.released = self._is_named("Released", model_package_arn)
+        self.role = self._define_role(image)
+        group = (logs or LogRetention()).define(self, "Logs", name=f"{LOG_GROUPS}{endpoint_name}", key=key)
+        if not self._options.enabled:
+            return
+        self.model = self._define_model("Model", model_package_arn, VARIANT, self.released)
+        self._challenger, self._challenged = self._define_challenger()
+        self.configuration = self._define_configuration()
+        self.alarms = self._define_alarms(model_package_arn)
+        self.endpoint = self._define_endpoint()
+        self.endpoint.node.add_dependency(group, self.role.ready)
+        self._define_scaling()
 
-    def _define_role(self, image: RuntimeImage, capture: DataCapture | None, network: JobNetwork | None) -> JobRole:
+    def _is_named(self, construct_id: str, package: str) -> CfnCondition:
+        return CfnCondition(self, construct_id, expression=Fn.condition_not(Fn.condition_equals(package, "")))
+
+    def _define_role(self, image: RuntimeImage) -> JobRole:
         role = JobRole(
             self,
             "Role",
@@ -115,71 +96,211 @@ class InferenceEndpoint(Construct):
         image.grant_pull(role)
         grant_encrypt_decrypt(self._key, role)
         role.grant_disk_encryption(self._key)
-        if network:
-            role.grant_network(network)
-        if capture:
-            grant_write_objects(capture.bucket, role, f"{self.endpoint_name}/")
+        if self._network:
+            role.grant_network(self._network)
+        if self._options.capture:
+            grant_write_objects(self._options.capture.bucket, role, f"{self.endpoint_name}/")
+        asynchronous = self._options.asynchronous
+        if asynchronous:
+            grant_read_objects(asynchronous.bucket, role, f"{asynchronous.prefix}requests/")
+            grant_write_objects(
+                asynchronous.bucket, role, f"{asynchronous.prefix}answers/", f"{asynchronous.prefix}failures/"
+            )
         return role
 
-    def _define_model(self, model_package_arn: str, network: JobNetwork | None) -> sagemaker.CfnModel:
-        vpc = None
-        if network:
+    def _define_model(
+        self, construct_id: str, package: str, variant: str, condition: CfnCondition
+    ) -> sagemaker.CfnModel:
+        vpc, metrics = None, self._options.metrics
+        if self._network:
             vpc = sagemaker.CfnModel.VpcConfigProperty(
-                security_group_ids=list(network.security_group_ids), subnets=list(network.subnet_ids)
+                security_group_ids=list(self._network.security_group_ids), subnets=list(self._network.subnet_ids)
             )
+        variables = metrics.variables(self.endpoint_name, variant, _version(package)) if metrics else None
         model = sagemaker.CfnModel(
             self,
-            "Model",
+            construct_id,
             execution_role_arn=self.role.role_arn,
-            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=model_package_arn),
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                model_package_name=package, environment=variables
+            ),
             vpc_config=vpc,
         )
-        model.cfn_options.condition = self.released
+        model.cfn_options.condition = condition
         model.node.add_dependency(self.role.ready)
         return model
 
-    def _define_configuration(self, capture: DataCapture | None) -> sagemaker.CfnEndpointConfig:
-        configuration = sagemaker.CfnEndpointConfig
-        variant = configuration.ProductionVariantProperty(
-            variant_name=VARIANT,
-            model_name=self.model.attr_model_name,
-            initial_instance_count=self._sizing.instance_count,
-            instance_type=self._sizing.instance_type,
-            initial_variant_weight=1,
-        )
-        capturing = None
-        if capture:
-            capturing = configuration.DataCaptureConfigProperty(
-                enable_capture=True,
-                initial_sampling_percentage=capture.percent,
-                destination_s3_uri=f"s3://{capture.bucket.bucket_name}",
-                kms_key_id=self._key.key_arn,
-                capture_options=[
-                    configuration.CaptureOptionProperty(capture_mode="Input"),
-                    configuration.CaptureOptionProperty(capture_mode="Output"),
-                ],
-                capture_content_type_header=configuration.CaptureContentTypeHeaderProperty(
-                    csv_content_types=["text/csv"], json_content_types=["application/json"]
-                ),
-            )
+    def _define_challenger(self) -> tuple[sagemaker.CfnModel | None, CfnCondition | None]:
+        challenger = self._options.challenger
+        if challenger is None:
+            return None, None
+        named = self._is_named("ChallengerNamed", challenger.model_package_arn)
+        both = Fn.condition_and(self.released, named)  # type: ignore[arg-type]  # jsii's types miss that they fit
+        condition = CfnCondition(self, "Challenged", expression=both)
+        return self._define_model("Challenger", challenger.model_package_arn, CHALLENGER, condition), condition
+
+    def _define_configuration(self) -> sagemaker.CfnEndpointConfig:
+        sizing = self._options.sizing
+        on_disk = isinstance(sizing, EndpointSizing) and not has_local_disk(sizing.instance_type)
         resource = sagemaker.CfnEndpointConfig(
             self,
             "Configuration",
-            production_variants=[variant],
-            data_capture_config=capturing,
-            kms_key_id=None if has_local_disk(self._sizing.instance_type) else self._key.key_arn,
+            production_variants=self._production_variants(),
+            data_capture_config=self._capturing(),
+            async_inference_config=self._asynchronous(),
+            kms_key_id=self._key.key_arn if on_disk else None,
         )
+        challenger = self._options.challenger
+        if challenger and challenger.mode == "shadow":
+            assert self._challenged is not None
+            shadow = self._challenging(challenger, weight=challenger.percent)
+            shadows = Fn.condition_if(self._challenged.logical_id, [shadow], Aws.NO_VALUE)
+            resource.add_property_override("ShadowProductionVariants", shadows)
         resource.cfn_options.condition = self.released
         return resource
 
-    def _define_endpoint(self, retention: LogRetention) -> sagemaker.CfnEndpoint:
+    def _production_variants(self) -> Sequence[Any]:
+        sizing, challenger = self._options.sizing, self._options.challenger
+        variant = sagemaker.CfnEndpointConfig.ProductionVariantProperty
+        if isinstance(sizing, ServerlessSizing):
+            serverless = sagemaker.CfnEndpointConfig.ServerlessConfigProperty(
+                memory_size_in_mb=sizing.memory_mb,
+                max_concurrency=sizing.max_concurrency,
+                provisioned_concurrency=sizing.provisioned_concurrency,
+            )
+            return [
+                variant(
+                    variant_name=VARIANT,
+                    model_name=self.model.attr_model_name,
+                    initial_variant_weight=1,
+                    serverless_config=serverless,
+                )
+            ]
+        # shadows get the ratio of their weight to that of the variant that they follow
+        others = challenger.percent if challenger and challenger.mode == "split" else 0
+        live = variant(
+            variant_name=VARIANT,
+            model_name=self.model.attr_model_name,
+            initial_instance_count=sizing.instance_count,
+            instance_type=sizing.instance_type,
+            initial_variant_weight=100 - others if challenger else 1,
+        )
+        if challenger is None or challenger.mode == "shadow":
+            return [live]
+        assert self._challenged is not None
+        second = self._challenging(challenger, weight=others)
+        return [live, Fn.condition_if(self._challenged.logical_id, second, Aws.NO_VALUE)]
+
+    def _challenging(self, challenger: Challenger, *, weight: int) -> dict[str, Any]:
+        assert self._challenger is not None
+        assert isinstance(self._options.sizing, EndpointSizing)
+        return {
+            "VariantName": CHALLENGER,
+            "ModelName": self._challenger.attr_model_name,
+            "InitialInstanceCount": challenger.instance_count,
+            "InstanceType": self._options.sizing.instance_type,
+            "InitialVariantWeight": weight,
+        }
+
+    def _capturing(self) -> sagemaker.CfnEndpointConfig.DataCaptureConfigProperty | None:
+        configuration, capture = sagemaker.CfnEndpointConfig, self._options.capture
+        if capture is None:
+            return None
+        return configuration.DataCaptureConfigProperty(
+            enable_capture=True,
+            initial_sampling_percentage=capture.percent,
+            destination_s3_uri=f"s3://{capture.bucket.bucket_name}",
+            kms_key_id=self._key.key_arn,
+            capture_options=[
+                configuration.CaptureOptionProperty(capture_mode="Input"),
+                configuration.CaptureOptionProperty(capture_mode="Output"),
+            ],
+            capture_content_type_header=configuration.CaptureContentTypeHeaderProperty(
+                csv_content_types=["text/csv"], json_content_types=["application/json"]
+            ),
+        )
+
+    def _asynchronous(self) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty | None:
+        configuration, asked = sagemaker.CfnEndpointConfig, self._options.asynchronous
+        if asked is None:
+            return None
+        place = f"s3://{asked.bucket.bucket_name}/{asked.prefix}"
+        return configuration.AsyncInferenceConfigProperty(
+            output_config=configuration.AsyncInferenceOutputConfigProperty(
+                s3_output_path=f"{place}answers", s3_failure_path=f"{place}failures", kms_key_id=self._key.key_arn
+            ),
+            client_config=configuration.AsyncInferenceClientConfigProperty(
+                max_concurrent_invocations_per_instance=asked.max_concurrent
+            ),
+        )
+
+    def _define_alarms(self, package: str) -> list[cloudwatch.Alarm]:
+        metrics = self._options.metrics
+        # an asynchronous endpoint's requests wait, and a serverless one has no fleet of its own to be watched
+        if self._options.asynchronous or isinstance(self._options.sizing, ServerlessSizing):
+            return []
+        variant = WatchedVariant(
+            endpoint_name=self.endpoint_name,
+            variant_name=VARIANT,
+            configuration_name=self.configuration.attr_endpoint_config_name,
+            shift=metrics.shift(self.endpoint_name, _version(package)) if metrics else None,
+        )
+        return ReleaseAlarms(
+            self,
+            "Alarms",
+            limits=self._options.limits,
+            variant=variant,
+            condition=self.released,
+            topic=self._options.topic,
+        ).alarms
+
+    def _define_endpoint(self) -> sagemaker.CfnEndpoint:
+        in_parts = isinstance(self._options.sizing, EndpointSizing)
+        kept = sagemaker.CfnEndpoint.VariantPropertyProperty
+        # counts that scaling has set stay; weights and capture are those of the new configuration
+        excluded = [kept(variant_property_type=name) for name in ("DesiredWeight", "DataCaptureConfig")]
+        scaled = self._options.scaling is not None
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
             endpoint_name=self.endpoint_name,
             endpoint_config_name=self.configuration.attr_endpoint_config_name,
+            deployment_config=self._options.release.deployment(self.alarms) if in_parts else None,
+            retain_all_variant_properties=True if scaled else None,
+            exclude_retained_variant_properties=excluded if scaled else None,
         )
         endpoint.cfn_options.condition = self.released
-        group = retention.define(self, "Logs", name=f"{LOG_GROUPS}{self.endpoint_name}", key=self._key)
-        endpoint.node.add_dependency(group, self.role.ready)
+        if self.alarms:
+            # SageMaker looks at the alarms by the role of the model
+            arns = [alarm.alarm_arn for alarm in self.alarms]
+            policy = iam.Policy(
+                self,
+                "Watching",
+                statements=[iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=arns)],
+                roles=[self.role],
+            )
+            resource = policy.node.default_child
+            assert isinstance(resource, iam.CfnPolicy)
+            resource.cfn_options.condition = self.released
+            endpoint.node.add_dependency(policy)
         return endpoint
+
+    def _define_scaling(self) -> None:
+        scaling, asynchronous = self._options.scaling, self._options.asynchronous
+        if scaling is None:
+            return
+        VariantScaling(
+            self,
+            "Scaling",
+            endpoint=self.endpoint,
+            endpoint_name=self.endpoint_name,
+            variant_name=VARIANT,
+            scaling=scaling,
+            condition=self.released,
+            backlog=asynchronous.backlog_per_instance if asynchronous else None,
+        )
+
+
+def _version(package: str) -> str:
+    """The number of a version, which is the end of its ARN; an ARN has one slash before the group and one after."""
+    return Fn.select(2, Fn.split("/", package))

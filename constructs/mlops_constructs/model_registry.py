@@ -9,13 +9,20 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from .findings import acknowledge
+from .release_definition import NOT_PINNED
+
+Status = Literal["Approved", "Rejected", "PendingManualApproval"]
 
 
 class ModelRegistry(Construct):
-    """The versions of one model, each with its metrics and its approval.
+    """The versions of one model, each with its metrics and its approval, and the version that is pinned.
+
+    The pin is an SSM parameter, `pin_name`, with the ARN of the version that serves whatever is approved, or ``none``.
+    People set it; its history in SSM tells who did and when.
 
     Parameters
     ----------
@@ -52,22 +59,29 @@ class ModelRegistry(Construct):
             model_package_group_policy=self._sharing(shared_with) if shared_with else None,
         )
         self.group.apply_removal_policy(removal)
+        self.pin_name = f"/{group_name}/pinned-version"
+        ssm.CfnParameter(
+            self,
+            "Pin",
+            name=self.pin_name,
+            type="String",
+            value=NOT_PINNED,
+            allowed_pattern=rf"^{NOT_PINNED}$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{group_name}/\d+$",
+            description=f"The version of {group_name} that serves whatever is approved, or {NOT_PINNED}",
+        )
 
     def on_status(
-        self,
-        construct_id: str,
-        status: Literal["Approved", "Rejected", "PendingManualApproval"],
-        target: events.IRuleTarget,
+        self, scope: Construct, construct_id: str, statuses: Sequence[Status], target: events.IRuleTarget
     ) -> events.Rule:
-        """Send an event to a target when a version gets an approval status."""
+        """Send an event to a target when a version has, or gets, one of some approval statuses."""
         return events.Rule(
-            self,
+            scope,
             construct_id,
-            description=f"A model package of {self.group_name} is {status}",
+            description=f"A model package of {self.group_name} is {' or '.join(statuses)}",
             event_pattern=events.EventPattern(
                 source=["aws.sagemaker"],
                 detail_type=["SageMaker Model Package State Change"],
-                detail={"ModelPackageGroupName": [self.group_name], "ModelApprovalStatus": [status]},
+                detail={"ModelPackageGroupName": [self.group_name], "ModelApprovalStatus": list(statuses)},
             ),
             targets=[target],
         )
@@ -75,6 +89,10 @@ class ModelRegistry(Construct):
     def grant_register(self, role: iam.IRole) -> None:
         """Let a role register versions."""
         self._grant(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"])
+
+    def grant_approve(self, role: iam.IRole) -> None:
+        """Let a role give versions another approval status."""
+        self._grant(role, ["sagemaker:UpdateModelPackage"])
 
     def grant_list(self, role: iam.IRole) -> None:
         """Let a role find versions, as the approved one that a new one is compared with, and look them up."""

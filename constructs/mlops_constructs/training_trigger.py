@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-import jsii
-from aws_cdk import CfnCondition, CfnResource, Duration, Stack
+from aws_cdk import Annotations, CfnCondition, CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
@@ -18,26 +17,9 @@ from constructs import Construct
 
 from .findings import acknowledge
 from .job_pipeline import JobPipeline
-from .job_role import service_principal
 from .log_retention import LogRetention
+from .state_machine import define_machine, define_machine_role, define_starter, failed_executions
 from .trigger_definition import NeededFile, trigger_definition
-
-
-@jsii.implements(events.IRuleTarget)
-class _Execution:
-    """An execution of the state machine as a rule's target.
-
-    The CDK's own target of an imported state machine warns of a rule in an account that is known beside one that isn't.
-    """
-
-    def __init__(self, state_machine_arn: str, given: Mapping[str, Any], role: iam.IRole) -> None:
-        self._arn, self._given, self._role = state_machine_arn, dict(given), role
-
-    def bind(self, rule: events.IRule, id: str | None = None) -> events.RuleTargetConfig:  # noqa: ARG002
-        """What the rule is told."""
-        return events.RuleTargetConfig(
-            arn=self._arn, input=events.RuleTargetInput.from_object(self._given), role=self._role
-        )
 
 
 class TrainingTrigger(Construct):
@@ -82,7 +64,14 @@ class TrainingTrigger(Construct):
         self._pipeline_name = pipeline.pipeline_name
         self._needed = needed
         self._role = self._define_role()
-        self._machine = self._define_machine(logs or LogRetention(), key)
+        self._machine = define_machine(
+            self,
+            name=f"{self._pipeline_name}-trigger",
+            definition=trigger_definition(self._pipeline_name, needed),
+            role=self._role,
+            key=key,
+            logs=logs or LogRetention(),
+        )
         self.state_machine_arn = self._machine.attr_arn
         self._event_role: iam.Role | None = None
 
@@ -116,13 +105,24 @@ class TrainingTrigger(Construct):
             given["at_most_every_hours"] = at_most_every.to_hours()
         if self._event_role is None:
             self._event_role = self._define_starter("EventRole", "events.amazonaws.com")
+        machine = stepfunctions.StateMachine.from_state_machine_arn(
+            self, f"{construct_id}Target", self.state_machine_arn
+        )
         rule = events.Rule(
             self,
             construct_id,
             description=f"{self._purpose}: {name}",
             event_pattern=pattern,
-            targets=[_Execution(self.state_machine_arn, given, self._event_role)],
+            targets=[
+                targets.SfnStateMachine(
+                    machine,
+                    input=events.RuleTargetInput.from_object(given),
+                    role=self._event_role.without_policy_updates(),
+                )
+            ],
         )
+        same = "The state machine is in the same stack as the rule"
+        Annotations.of(rule).acknowledge_warning("@aws-cdk/aws-events:ruleUnresolvedEnvironment", same)
         self._bind(rule.node.default_child)
         return rule
 
@@ -144,11 +144,7 @@ class TrainingTrigger(Construct):
             self,
             construct_id,
             description=f"A trigger of {self._pipeline_name} failed",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={"stateMachineArn": [self.state_machine_arn], "status": ["FAILED", "TIMED_OUT"]},
-            ),
+            event_pattern=failed_executions(self.state_machine_arn),
             targets=[target],
         )
 
@@ -158,7 +154,7 @@ class TrainingTrigger(Construct):
             resource.cfn_options.condition = self._only_if
 
     def _define_role(self) -> iam.Role:
-        role = iam.Role(self, "Role", assumed_by=service_principal(self, "states.amazonaws.com"))
+        role = define_machine_role(self)
         # SageMaker writes names in ARNs in lower case.
         names = sorted({self._pipeline_name, self._pipeline_name.lower()})
         pipelines = [
@@ -186,58 +182,10 @@ class TrainingTrigger(Construct):
                     conditions={"StringEquals": {"s3:prefix": self._needed.key}},
                 )
             )
-        # As Step Functions documents it: log deliveries belong to the account, traces to nothing.
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "logs:CreateLogDelivery",
-                    "logs:DeleteLogDelivery",
-                    "logs:DescribeLogGroups",
-                    "logs:DescribeResourcePolicies",
-                    "logs:GetLogDelivery",
-                    "logs:ListLogDeliveries",
-                    "logs:PutResourcePolicy",
-                    "logs:UpdateLogDelivery",
-                    "xray:GetSamplingRules",
-                    "xray:GetSamplingTargets",
-                    "xray:PutTelemetryRecords",
-                    "xray:PutTraceSegments",
-                ],
-                resources=["*"],
-            )
-        )
         named = "SageMaker names the executions of a pipeline itself"
         executions = {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": named for name in names}
-        reason = "Log deliveries and traces know no resources that a policy could name"
-        acknowledge(role, {**executions, "AwsSolutions-IAM5[Resource::*]": reason})
+        acknowledge(role, executions)
         return role
-
-    def _define_machine(self, logs: LogRetention, key: kms.IKey) -> stepfunctions.CfnStateMachine:
-        group = logs.define(self, "Log", name=f"/aws/vendedlogs/states/{self._pipeline_name}-trigger", key=key)
-        property_of = stepfunctions.CfnStateMachine
-        machine = stepfunctions.CfnStateMachine(
-            self,
-            "Machine",
-            definition_string=json.dumps(trigger_definition(self._pipeline_name, self._needed)),
-            role_arn=self._role.role_arn,
-            state_machine_type="STANDARD",
-            logging_configuration=property_of.LoggingConfigurationProperty(
-                level="ALL",
-                include_execution_data=True,
-                destinations=[
-                    property_of.LogDestinationProperty(
-                        cloud_watch_logs_log_group=property_of.CloudWatchLogsLogGroupProperty(
-                            log_group_arn=group.attr_arn
-                        )
-                    )
-                ],
-            ),
-            tracing_configuration=property_of.TracingConfigurationProperty(enabled=True),
-        )
-        machine.node.add_dependency(self._role.node.find_child("DefaultPolicy"))
-        return machine
 
     def _define_starter(self, construct_id: str, service: str) -> iam.Role:
-        role = iam.Role(self, construct_id, assumed_by=service_principal(self, service))
-        role.add_to_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[self.state_machine_arn]))
-        return role
+        return define_starter(self, construct_id, service=service, state_machine_arn=self.state_machine_arn)

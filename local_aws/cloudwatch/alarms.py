@@ -1,4 +1,4 @@
-"""The state of an alarm on one metric.
+"""What alarms compare, and the state that comes of it.
 
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 """
@@ -6,10 +6,9 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-eva
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import fmean
 
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -17,23 +16,15 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
-STATISTICS: Mapping[str, Callable[[list[float]], float]] = {
-    "Average": fmean,
-    "Maximum": max,
-    "Minimum": min,
-    "SampleCount": lambda values: float(len(values)),
-    "Sum": sum,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What an alarm compares: a statistic of each of the newest periods with a threshold.
+    """What an alarm compares: a value of each of the newest periods with a threshold.
 
     `missing` is what a period without data counts as: breaching, notBreaching, ignore or missing.
     """
 
-    statistic: str
     comparison: str
     threshold: float
     period: timedelta
@@ -46,6 +37,15 @@ class Rule:
         """How far back the alarm looks."""
         return self.periods * self.period
 
+    def windows(self, now: datetime) -> list[tuple[datetime, datetime]]:
+        """Return the periods, the newest first: each from after its first moment to its second.
+
+        They are counted back from now. AWS counts them by the full minute and looks a little further back for late
+        data, which is never late here.
+        """
+        ends = (now - number * self.period for number in range(self.periods))
+        return [(end - self.period, end) for end in ends]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -55,24 +55,14 @@ class Verdict:
     reason: str
 
 
-def judge(rule: Rule, values: Iterable[tuple[datetime, float]], now: datetime, state: str) -> Verdict:
-    """Return the state of an alarm that is in `state`. Periods are counted back from now, the newest first.
-
-    AWS counts them by the full minute and looks a little further back for late data, which is never late here.
-    """
-    known = list(values)
-    breaching, missing, shown = 0, 0, []
-    for number in range(rule.periods):
-        end = now - number * rule.period
-        found = [value for moment, value in known if end - rule.period < moment <= end]
-        if not found:
-            missing += 1
-            breaching += rule.missing == "breaching"
-            continue
-        value = STATISTICS[rule.statistic](found)
-        shown.append(f"{value:g}")
-        breaching += COMPARISONS[rule.comparison](value, rule.threshold)
-    said = f"{len(shown)} of {rule.periods} periods have data [{', '.join(shown)}]"
+def judge(rule: Rule, values: Sequence[float | None], state: str) -> Verdict:
+    """Return the state of an alarm that is in `state`, by the values of its periods, None for one without data."""
+    found = [value for value in values if value is not None]
+    missing = len(values) - len(found)
+    breaching = sum(COMPARISONS[rule.comparison](value, rule.threshold) for value in found)
+    breaching += missing * (rule.missing == "breaching")
+    shown = ", ".join(f"{value:g}" for value in found)
+    said = f"{len(found)} of {rule.periods} periods have data [{shown}]"
     if breaching >= rule.datapoints:
         return Verdict("ALARM", f"Threshold Crossed: {said}, {breaching} breach the threshold ({rule.threshold:g})")
     if missing == rule.periods and rule.missing == "missing":

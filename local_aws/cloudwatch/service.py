@@ -12,8 +12,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug import Response
 
-from local_aws.cloudwatch.alarms import COMPARISONS, STATISTICS, Rule, Verdict, judge
+from local_aws.cloudwatch.alarms import Verdict, judge
 from local_aws.cloudwatch.embedded_metrics import Datum, metrics_in
+from local_aws.cloudwatch.metric_queries import answer_queries
+from local_aws.cloudwatch.metric_store import index_of, keep_distributions
+from local_aws.cloudwatch.watch import NotWatched, watch
 from local_aws.service import Call, LocalContext
 
 _log = logging.getLogger(__name__)
@@ -25,8 +28,9 @@ class CloudWatchService:
     """Stands behind moto's CloudWatch and Logs, which answer every call.
 
     Times of metrics in logs are moved on by as much as the clock of the local AWS was, as jobs know the machine's time.
-    Alarms on a statistic of one metric are evaluated when data comes, when they change, and when time passes; alarms
-    on expressions and percentiles keep the state that they have, and the log of the local AWS says so.
+    Alarms on a statistic of a metric, percentiles among them, and on metric math are evaluated when data comes, when
+    they change, and when time passes. One that isn't understood, as a composite alarm or one on a band of anomalies,
+    keeps the state that it has, and the log of the local AWS says so.
     """
 
     scopes: frozenset[str] = frozenset()
@@ -37,6 +41,8 @@ class CloudWatchService:
         self._changed = threading.Event()
         self._untold: set[str] = set()
         self._worker = context.clock.worker("the alarms")
+        keep_distributions()
+        answer_queries()
         _observe(self._take_logs, self._wake)
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
         self._thread.start()
@@ -76,19 +82,15 @@ class CloudWatchService:
         now, moments = self._context.clock.now(), []
         for backend, alarm in _alarms():
             try:
-                rule = _rule(alarm)
-                if rule is None:
-                    self._tell_once(
-                        alarm.alarm_arn, f"the alarm {alarm.name} isn't evaluated: it has no plain statistic"
-                    )
-                    continue
-                values = list(_values(backend, alarm))
-                verdict = judge(rule, values, now, alarm.state_value)
+                watched = watch(alarm)
+                values, upcoming = watched.values(index_of(backend), backend, now)
+                verdict = judge(watched.rule, values, alarm.state_value)
                 if verdict.state != alarm.state_value:
                     self._turn(alarm, verdict, now)
-                # a value is in the newest period, then in each earlier one, and then in none
-                ends = (moment + number * rule.period for moment, _ in values for number in range(1, rule.periods + 1))
-                moments += [end for end in ends if end > now]
+                if upcoming is not None:
+                    moments.append(upcoming)
+            except NotWatched as reason:
+                self._tell_once(alarm.alarm_arn, f"the alarm {alarm.name} isn't evaluated: {reason}")
             except Exception:
                 # an alarm that can't be understood must not end the others
                 _log.exception("the alarm %s couldn't be evaluated", alarm.name)
@@ -103,6 +105,8 @@ class CloudWatchService:
         before = {"value": alarm.state_value, "reason": alarm.state_reason}
         alarm.update_state(verdict.reason, "{}", verdict.state)
         alarm.state_updated_timestamp = now.replace(tzinfo=None)
+        # releases wait for the time to pass, or for their alarms
+        self._context.clock.wake()
         region, account = alarm.alarm_arn.split(":")[3:5]
         time = now.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
         detail = {
@@ -127,8 +131,12 @@ class CloudWatchService:
             self._act(action, region, f'{verdict.state}: "{alarm.name}" in {region}', message)
 
     def _act(self, action: str, region: str, subject: str, message: Mapping[str, Any]) -> None:
-        if action.split(":")[2] != "sns":
-            self._tell_once(action, f"the action {action} of an alarm isn't run: only topics are told")
+        service = action.split(":")[2]
+        if service in self._context.alarm_actions:
+            self._context.alarm_actions[service](action)
+            return
+        if service != "sns":
+            self._tell_once(action, f"the action {action} of an alarm isn't run: topics and scaling policies are told")
             return
         try:
             self._context.client("sns", region=region).publish(
@@ -146,6 +154,7 @@ def _observe(logged: Callable[[str, str, list[dict[str, Any]]], None], changed: 
     put_events = getattr(LogsBackend, "put_by_moto", LogsBackend.put_log_events)
     put_data = getattr(CloudWatchBackend, "put_data_by_moto", CloudWatchBackend.put_metric_data)
     put_alarm = getattr(CloudWatchBackend, "put_alarm_by_moto", CloudWatchBackend.put_metric_alarm)
+    set_state = getattr(CloudWatchBackend, "set_state_by_moto", CloudWatchBackend.set_alarm_state)
 
     def put_log_events(backend: Any, log_group_name: str, log_stream_name: str, log_events: Any) -> Any:
         answer = put_events(backend, log_group_name, log_stream_name, log_events)
@@ -162,9 +171,14 @@ def _observe(logged: Callable[[str, str, list[dict[str, Any]]], None], changed: 
         changed()
         return alarm
 
+    def set_alarm_state(backend: Any, *arguments: Any, **named: Any) -> None:
+        set_state(backend, *arguments, **named)
+        changed()
+
     LogsBackend.put_by_moto, LogsBackend.put_log_events = put_events, put_log_events
     CloudWatchBackend.put_data_by_moto, CloudWatchBackend.put_metric_data = put_data, put_metric_data
     CloudWatchBackend.put_alarm_by_moto, CloudWatchBackend.put_metric_alarm = put_alarm, put_metric_alarm
+    CloudWatchBackend.set_state_by_moto, CloudWatchBackend.set_alarm_state = set_state, set_alarm_state
 
 
 def _alarms() -> Iterator[tuple[Any, Any]]:
@@ -174,31 +188,6 @@ def _alarms() -> Iterator[tuple[Any, Any]]:
         for backend in list(account.values()):
             for alarm in list(backend.alarms.values()):
                 yield backend, alarm
-
-
-def _rule(alarm: Any) -> Rule | None:
-    """Return what a moto's alarm compares; None for one that isn't evaluated here."""
-    if alarm.statistic not in STATISTICS or alarm.comparison_operator not in COMPARISONS or not alarm.metric_name:
-        return None
-    return Rule(
-        statistic=alarm.statistic,
-        comparison=alarm.comparison_operator,
-        threshold=float(alarm.threshold),
-        period=timedelta(seconds=int(alarm.period)),
-        periods=int(alarm.evaluation_periods),
-        datapoints=int(alarm.datapoints_to_alarm or alarm.evaluation_periods),
-        missing=alarm.treat_missing_data or "missing",
-    )
-
-
-def _values(backend: Any, alarm: Any) -> Iterator[tuple[datetime, float]]:
-    wanted = {each.name: each.value for each in alarm.dimensions}
-    for datum in list(backend.metric_data):
-        if (datum.namespace, datum.name) != (alarm.namespace, alarm.metric_name) or not hasattr(datum, "value"):
-            continue
-        if {each.name: each.value for each in datum.dimensions} == wanted and alarm.unit in (None, datum.unit):
-            moment = datum.timestamp
-            yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)), float(datum.value)
 
 
 def _actions(alarm: Any, state: str) -> list[str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from werkzeug import Request, Response
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.data_capture import Exchange
-from local_aws.sagemaker.endpoints import Endpoints, Fleet, FleetRetired
-from local_aws.sagemaker.model_server import Answer, ContainerUnavailable, ModelServer
+from local_aws.sagemaker.endpoints import Endpoints
+from local_aws.sagemaker.fleet import Fleet, FleetRetired
+from local_aws.sagemaker.model_server import Answer, ModelServer
+from local_aws.sagemaker.variant import NoInstance, Reply, Variant
 from local_aws.sagemaker.workspace import Workspace
 
 PATH = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
@@ -33,35 +36,60 @@ class Invocations:
         try:
             while True:
                 fleet, target = self._fleet(endpoint), self._target(request)
-                if target and target not in fleet.servers:
+                if target and target not in fleet.variants:
                     raise ApiError("ValidationError", f"Variant {target} not found for endpoint {endpoint}")
                 try:
-                    with fleet.serving(target) as server:
-                        return self._through(server, fleet, request)
+                    with fleet.serving(target) as variant:
+                        return self._through(variant, fleet, request)
                 except FleetRetired:
                     continue
+                except NoInstance as error:
+                    raise ApiError("ServiceUnavailable", str(error), 503) from error
         except ApiError as error:
             return _error(error.code, error.status, {"Message": error.message})
 
-    def _through(self, server: ModelServer, fleet: Fleet, request: Request) -> Response:
+    def _through(self, variant: Variant, fleet: Fleet, request: Request) -> Response:
+        began = time.monotonic()
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         body = request.get_data()
-        try:
-            answer = server.invoke(body, headers)
-        except ContainerUnavailable as error:
-            return self._model_error(server, 500, f"Received server error (0) from primary: {error}", "")
+        reply = variant.invoke(body, headers)
+        server, answer = reply.server, reply.answer
+        self._count(variant, reply, time.monotonic() - began - reply.seconds)
+        if fleet.shadow is not None:
+            fleet.shadow.copy(body, headers, self._of_shadow(fleet, request, body))
+        if answer is None:
+            return self._model_error(server, 500, f"Received server error (0) from primary: {reply.failure}", "")
         if answer.status >= 400:
             kind = "client" if answer.status < 500 else "server"
             said = answer.body.decode("utf-8", errors="replace")
             message = f'Received {kind} error ({answer.status}) from primary with message "{said}"'
             return self._model_error(server, answer.status, message, said)
         if fleet.capture is not None:
-            fleet.capture.take(_exchange(server.variant, request, body, answer))
+            fleet.capture.take(_exchange(variant.name, request, body, answer))
         response = Response(answer.body, content_type=answer.content_type)
-        response.headers["x-Amzn-Invoked-Production-Variant"] = server.variant
+        response.headers["x-Amzn-Invoked-Production-Variant"] = variant.name
         if answer.custom_attributes is not None:
             response.headers[f"{_PREFIX}Custom-Attributes"] = answer.custom_attributes
         return response
+
+    def _count(self, variant: Variant, reply: Reply, overhead: float) -> None:
+        self._endpoints.metrics.count(
+            variant.key,
+            status=None if reply.answer is None else reply.answer.status,
+            model=reply.seconds,
+            overhead=overhead,
+            instances=variant.desired_count,
+        )
+
+    def _of_shadow(self, fleet: Fleet, request: Request, body: bytes) -> Callable[[Variant, Reply], None]:
+        """Return what is done with the answer of a shadow: it is measured and captured, and nobody gets it."""
+
+        def answered(variant: Variant, reply: Reply) -> None:
+            self._count(variant, reply, 0.0)
+            if fleet.capture is not None and reply.answer is not None and reply.answer.status < 400:
+                fleet.capture.take(_exchange(variant.name, request, body, reply.answer))
+
+        return answered
 
     def _fleet(self, name: str) -> Fleet:
         workspace = self._workspace
@@ -70,9 +98,10 @@ class Invocations:
         except ApiError:
             message = f"Endpoint {name} of account {workspace.account} not found."
             raise ApiError("ValidationError", message) from None
-        if endpoint.fleet is None or endpoint.status == "Deleting":
+        fleet = endpoint.route()
+        if fleet is None or endpoint.status == "Deleting":
             raise ApiError("ValidationError", f"Endpoint {name} of account {workspace.account} is not in service.")
-        return endpoint.fleet
+        return fleet
 
     def _target(self, request: Request) -> str | None:
         for name in _REFUSED:

@@ -43,6 +43,14 @@ class ContainerUnavailable(Exception):
     """The container didn't take the request or answer it in time."""
 
 
+class ConnectionBroken(ContainerUnavailable):
+    """The connection ended before the answer; `sent` tells whether the container may have seen the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
 @dataclass(frozen=True)
 class Answer:
     """A container's response."""
@@ -54,7 +62,7 @@ class Answer:
 
 
 class ModelServer:
-    """One variant's container. It is started again when it crashes, until it is stopped.
+    """One instance of a variant: its container, which is started again when it crashes, until it is stopped.
 
     `container` holds Image, ModelDataUrl, Environment and ExecutionRoleArn. The process sees `<directory>/opt/ml` as
     its /opt/ml through SAGEMAKER_BASE_DIR, and is told the port by SAGEMAKER_BIND_TO_PORT.
@@ -78,6 +86,7 @@ class ModelServer:
         self._base = directory / "opt" / "ml"
         self._patience = variant.get("ContainerStartupHealthCheckTimeoutInSeconds") or HEALTHY_WITHIN_SECONDS
         self._stopping = threading.Event()
+        self._healthy = False
         self._process: JobProcess | None = None
         group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
         self._log = LogStream(workspace.client("logs"), group, f"{self.variant}/{directory.name}")
@@ -91,6 +100,16 @@ class ModelServer:
         return self._log.group, self._log.stream
 
     @property
+    def ready(self) -> bool:
+        """Whether it was healthy when it was asked last, and hasn't ended since."""
+        return self._healthy and self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int | None:
+        """The container's process, which leads a group of its own; None before it is started."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def url(self) -> str:
         """Where the container answers directly."""
         return f"http://{HOST}:{self.port}/invocations"
@@ -101,25 +120,30 @@ class ModelServer:
             self._fetch_model()
             self._launch()
             self._wait_until_healthy()
+            self._healthy = True
         except Exception:
             self.stop(0)
             raise
         threading.Thread(target=self._keep_alive, name=f"endpoint-{self.variant}", daemon=True).start()
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Pass a request on; ContainerUnavailable when the container is gone or takes longer than SageMaker waits."""
+    def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> Answer:
+        """Pass a request on; ContainerUnavailable when the container takes longer than so many seconds.
+
+        ConnectionBroken when it is gone, or goes before it has answered.
+        """
         try:
             response = self._http.request(
                 "POST",
                 "/invocations",
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=PING_SECONDS, read=ANSWER_SECONDS),
+                timeout=urllib3.Timeout(connect=PING_SECONDS, read=seconds),
             )
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise ContainerUnavailable(f"it didn't answer within {ANSWER_SECONDS:.0f} seconds") from error
+            raise ContainerUnavailable(f"it didn't answer within {seconds:.0f} seconds") from error
         except urllib3.exceptions.HTTPError as error:
-            raise ContainerUnavailable(f"it is not reachable ({type(error).__name__})") from error
+            refused = isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.NewConnectionError)
+            raise ConnectionBroken(f"it is not reachable ({type(error).__name__})", sent=not refused) from error
         return Answer(
             response.status,
             response.data,
@@ -229,6 +253,7 @@ class ModelServer:
         while True:
             assert self._process is not None
             outcome: Outcome = self._process.wait()
+            self._healthy = False
             if self._stopping.is_set():
                 return
             self.note(f"the container ended with exit code {outcome.exit_code}: it is started again")
@@ -237,9 +262,12 @@ class ModelServer:
                     return
                 try:
                     self._launch()
+                    self._wait_until_healthy()
+                    self._healthy = True
                     break
                 except ServerFailure as error:
                     _LOG.warning("%s: %s", self.variant, error)
+                    self._process.stop(0)
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_aws.json_api import ApiError
+from local_aws.sagemaker.endpoint_shapes import check_shape
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
@@ -135,10 +136,18 @@ class EndpointConfigs:
     def _create(self, request: Record) -> Record:
         name = request["EndpointConfigName"]
         arn = self._workspace.arn("endpoint-config", name)
-        names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+        shadows = request.get("ShadowProductionVariants", [])
+        variants = [*request["ProductionVariants"], *shadows]
+        names = [variant["VariantName"] for variant in variants]
         if len(set(names)) != len(names):
             raise ApiError("ValidationException", f"the variant names {names} are not unique")
-        for variant in request["ProductionVariants"]:
+        if shadows and len(variants) != 2:
+            raise ApiError(
+                "ValidationException",
+                f"a shadow variant needs exactly one production variant and no other shadow, got {', '.join(names)}",
+            )
+        check_shape(request)
+        for variant in variants:
             if "ModelName" not in variant:
                 raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")
             self._models.model(variant["ModelName"])

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 from werkzeug import Response
 
 from local_aws.json_api import ApiError, JsonApi
+from local_aws.sagemaker import async_inference
+from local_aws.sagemaker.async_inference import AsyncInference
 from local_aws.sagemaker.automl.operations import AutoMLOperations
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.invocations import PATH, Invocations
@@ -42,6 +44,7 @@ class Region:
         self.configs = EndpointConfigs(self.workspace, self.models)
         self.endpoints = Endpoints(self.workspace, self.configs, self.models)
         self.invocations = Invocations(self.workspace, self.endpoints)
+        self.async_inference = AsyncInference(self.workspace, self.endpoints, self.models)
         self.mlflow = MlflowApps(self.workspace)
         self.workspace.variables = self.mlflow.container_variables
         runners = StepRunners(
@@ -64,6 +67,7 @@ class Region:
         self.transform.close()
         self.training.close()
         self.processing.close()
+        self.async_inference.close()
         self.endpoints.close()
         self.mlflow.close()
 
@@ -83,9 +87,13 @@ class SageMakerService:
         """Answer every call; SageMaker is never moto's."""
         region = self._region(call.account, call.region)
         invocation = PATH.fullmatch(call.request.path)
+        queued = async_inference.PATH.fullmatch(call.request.path)
         try:
             if invocation:
-                return region.invocations.invoke(unquote(invocation["endpoint"]), call.request)
+                name = unquote(invocation["endpoint"])
+                return region.async_inference.refusal(name) or region.invocations.invoke(name, call.request)
+            if queued:
+                return region.async_inference.invoke(unquote(queued["endpoint"]), call.request)
             return self._control(call, region)
         except ApiError as error:
             return error.response()

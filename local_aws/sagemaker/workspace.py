@@ -39,7 +39,8 @@ class UnknownImageError(Exception):
 class Workspace:
     """Names, clients, tags and images of one account and region. `lock` guards the records of every part.
 
-    `tagged` holds who is told of new tags, by the kind of resource that an ARN names.
+    `tagged` holds who is told of new tags, by the kind of resource that an ARN names, `listeners` who is told of events
+    by their detail type, before those leave SageMaker; they mustn't wait.
     """
 
     def __init__(self, context: LocalContext, account: str, region: str) -> None:
@@ -49,6 +50,7 @@ class Workspace:
         self.lock = threading.RLock()
         self._tags: dict[str, dict[str, str]] = {}
         self.tagged: dict[str, Callable[[str, Mapping[str, str]], None]] = {}
+        self.listeners: dict[str, list[Callable[[Mapping[str, Any]], None]]] = {}
         self._events: deque[tuple[str, Any, str]] = deque()
         self._events_lock = threading.Lock()
         self._delivering = False
@@ -99,6 +101,8 @@ class Workspace:
 
         Events are delivered in their order, but not by the caller: what they reach may ask about what the caller holds.
         """
+        for listener in self.listeners.get(detail_type, ()):
+            listener(detail)
         with self._events_lock:
             self._events.append((detail_type, plain(detail), arn))
             if not self._delivering:

@@ -20,6 +20,7 @@ from mlops_cli import flights, jobs, local, scoring
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.data.waiting import wait_until_published
 from mlops_cli.deployment import Deployment, dashed
+from mlops_cli.releases import Releases
 from mlops_cli.repository import declaration, models
 from mlops_cli.season.outcomes import Outcome, Retraining, Scored, Season
 from mlops_cli.story import Story
@@ -201,8 +202,9 @@ class SeasonStory(Story):
     def _release(self, execution: str) -> int:
         """Approve what an execution registered, as a person does after a look at it, and release it."""
         package = jobs.registered_package(self._sagemaker, execution)
-        self._sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
-        self._deployment.release(MODEL, package)
+        releases = Releases(self._deployment, MODEL, POLL_SECONDS)
+        releases.decide(package, "Approved", "approved by the season")
+        releases.follow(package, lambda _: None)
         return int(package.rpartition("/")[2])
 
     def _told(self) -> str:

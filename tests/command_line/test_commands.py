@@ -15,7 +15,6 @@ import pytest
 
 from local_aws import process
 from local_aws.server import LocalAwsServer, running
-from mlops_cli.deployment import Deployment, DeploymentError
 from mlops_cli.local import tracking_variables
 from mlops_cli.repository import ROOT
 
@@ -196,42 +195,6 @@ class Session:
 
     def client(self, service: str) -> Any:
         return self._context.client(service)
-
-
-def test_release_names_its_own_failure_not_an_older_one(server: LocalAwsServer) -> None:
-    sagemaker, cloudformation = server.context.client("sagemaker"), server.context.client("cloudformation")
-    sagemaker.create_model_package_group(ModelPackageGroupName="released")
-    parameter = {"Type": "String", "Default": ""}
-    # the package is no policy: every release of this stack fails, and quotes its ARN
-    policies = {"Fn::If": ["Released", [{"Ref": "ModelPackageArn"}], {"Ref": "AWS::NoValue"}]}
-    trust = {"Version": "2012-10-17", "Statement": []}
-    resource = {
-        "Type": "AWS::IAM::Role",
-        "Properties": {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": policies},
-    }
-    body = {
-        "Parameters": {"ModelPackageArn": parameter},
-        "Conditions": {"Released": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ModelPackageArn"}, ""]}]}},
-        "Resources": {"It": resource},
-    }
-    capabilities = ["CAPABILITY_IAM"]
-    cloudformation.create_stack(
-        StackName="test-released-serving", TemplateBody=json.dumps(body), Capabilities=capabilities
-    )
-    deployment = Deployment("test", Session(server))
-    for version in (1, 2):
-        package = sagemaker.create_model_package(ModelPackageGroupName="released", ModelApprovalStatus="Approved")
-        with pytest.raises(DeploymentError, match=rf"the release of \S+/released/{version} failed: It: .*") as raised:
-            deployment.release("released", package["ModelPackageArn"])
-        assert f"released/{3 - version}" not in str(raised.value)
-
-
-def test_release_of_a_package_that_is_not_approved_is_refused(server: LocalAwsServer) -> None:
-    sagemaker = server.context.client("sagemaker")
-    sagemaker.create_model_package_group(ModelPackageGroupName="pending")
-    package = sagemaker.create_model_package(ModelPackageGroupName="pending")["ModelPackageArn"]
-    with pytest.raises(DeploymentError, match="PendingManualApproval: only an approved package is released"):
-        Deployment("test", Session(server)).release("pending", package)
 
 
 def test_proxy_of_the_machine_is_not_asked_for_the_local_aws(server: LocalAwsServer, tmp_path: Path) -> None:

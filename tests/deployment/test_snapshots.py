@@ -33,7 +33,7 @@ STATEFUL = {
     "AWS::SageMaker::UserProfile",
 }
 LOGICAL_IDS = {
-    "block-time-batch": {"TriggerLog72903A6C"},
+    "block-time-batch": {"ReleaseLogD5B996A9", "TriggerLog72903A6C"},
     "block-time-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "data": {
         "CatalogBlockTimeGroundTruth8A837EB0",
@@ -58,8 +58,8 @@ LOGICAL_IDS = {
         "LakeQuarantineBA300CC8",
         "LakeRaw8A880B75",
     },
-    "flight-delay-batch": {"TriggerLog72903A6C"},
-    "flight-delay-serving": {"InferenceLogs62E657D9"},
+    "flight-delay-batch": {"ReleaseLogD5B996A9", "TriggerLog72903A6C"},
+    "flight-delay-serving": {"InferenceLogs62E657D9", "ReleaseLogD5B996A9"},
     "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "studio": {"ExperimentsAppD8CCB322"},
     "foundation": {"AccessLogs8B620ECA", "Alarms04B5A0BF", "Key961B73FD", "RuntimeImageRepository4552584C"},

@@ -43,7 +43,8 @@ def test_the_first_deployment_needs_no_model_and_no_parameter(templates: Templat
     serving = templates["dev/flight-delay-serving"]
     assert serving["Parameters"]["ModelPackageArn"]["Default"] == ""
     conditional = {each["Type"] for each in serving["Resources"].values() if "Condition" in each}
-    assert conditional == {"AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint"}
+    fleet = {"AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint"}
+    assert conditional == {*fleet, "AWS::CloudWatch::Alarm", "AWS::IAM::Policy"}
     for template in templates.values():
         assert not [each for each in template.get("Parameters", {}).values() if "Default" not in each]
 

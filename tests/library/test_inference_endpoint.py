@@ -12,7 +12,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from mlops_constructs.inference_endpoint import VARIANT, DataCapture, EndpointSizing, InferenceEndpoint
+from mlops_constructs.endpoint_options import VARIANT, DataCapture, EndpointOptions
+from mlops_constructs.endpoint_sizing import EndpointSizing
+from mlops_constructs.inference_endpoint import InferenceEndpoint
 from mlops_constructs.log_retention import LogRetention
 from mlops_constructs.pipeline_steps import JobNetwork
 from mlops_constructs.runtime_image import RuntimeImage
@@ -95,7 +97,7 @@ def test_model_and_endpoint_wait_for_their_role_s_policy(build: Build, stack: St
 def test_disks_and_captured_requests_are_encrypted_and_the_role_may_use_the_key(
     build: Build, stack: Stack, key: kms.Key, resources: Find, statements: Find
 ) -> None:
-    build(capture=DataCapture(bucket=s3.Bucket(stack, "Capture")))
+    build(options=EndpointOptions(capture=DataCapture(bucket=s3.Bucket(stack, "Capture"))))
     arn = stack.resolve(key.key_arn)
     properties = only(resources("AWS::SageMaker::EndpointConfig"))["Properties"]
     assert properties["KmsKeyId"] == properties["DataCaptureConfig"]["KmsKeyId"] == arn
@@ -111,7 +113,7 @@ def test_disks_that_the_instance_brings_get_no_key_which_sagemaker_would_refuse(
     instance_type: str, named: bool, build: Build, stack: Stack, resources: Find
 ) -> None:
     capture = DataCapture(bucket=s3.Bucket(stack, "Capture"))
-    build(sizing=EndpointSizing(instance_type=instance_type), capture=capture)
+    build(options=EndpointOptions(sizing=EndpointSizing(instance_type=instance_type), capture=capture))
     properties = only(resources("AWS::SageMaker::EndpointConfig"))["Properties"]
     assert ("KmsKeyId" in properties) is named
     assert "KmsKeyId" in properties["DataCaptureConfig"]
@@ -121,7 +123,7 @@ def test_requests_are_captured_in_the_share_asked_for_under_the_endpoint_s_own_p
     build: Build, stack: Stack, resources: Find, statements: Find
 ) -> None:
     bucket = s3.Bucket(stack, "Capture")
-    build(capture=DataCapture(bucket=bucket, percent=25))
+    build(options=EndpointOptions(capture=DataCapture(bucket=bucket, percent=25)))
     capture = only(resources("AWS::SageMaker::EndpointConfig"))["Properties"]["DataCaptureConfig"]
     assert capture["InitialSamplingPercentage"] == 25
     assert [each["CaptureMode"] for each in capture["CaptureOptions"]] == ["Input", "Output"]

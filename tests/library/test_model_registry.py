@@ -48,7 +48,7 @@ def test_models_outlive_their_stack_unless_told_otherwise(stack: Stack, resource
 
 @pytest.mark.parametrize("status", ["Approved", "Rejected", "PendingManualApproval"])
 def test_a_status_of_this_group_s_versions_is_an_event_for_a_target(status: Any, stack: Stack, resources: Find) -> None:
-    registry(stack).on_status("Release", status, targets.SnsTopic(sns.Topic(stack, "Topic")))
+    registry(stack).on_status(stack, "Release", [status], targets.SnsTopic(sns.Topic(stack, "Topic")))
     (rule,) = resources("AWS::Events::Rule").values()
     assert rule["Properties"]["EventPattern"] == {
         "source": ["aws.sagemaker"],

@@ -37,6 +37,7 @@ def test_a_job_leaves_a_model_that_says_what_it_was_made_from(container: Contain
         "model.ubj",
         "model.json",
         "diagnostics.json",
+        "prediction_baseline.json",
         "code/toy/__init__.py",
         "code/toy/features.py",
         "code/toy/train.py",

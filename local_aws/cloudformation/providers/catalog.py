@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from local_aws.cloudformation.providers import (
     athena,
+    autoscaling,
     budgets,
     cloudwatch,
     ecr,
@@ -63,6 +64,8 @@ _TABLES: tuple[ApiResource, ...] = (
     sagemaker.ENDPOINT_CONFIG,
     sagemaker.ENDPOINT,
     sagemaker.MLFLOW_APP,
+    autoscaling.SCALABLE_TARGET,
+    autoscaling.SCALING_POLICY,
 )
 
 PROVIDERS: Mapping[str, Provider] = {

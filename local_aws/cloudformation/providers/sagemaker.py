@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from local_aws.cloudformation.providers.api_resource import ApiResource, Operation, Scope, Setting, Tagging
-from local_aws.cloudformation.providers.provider import ProviderFailure, Request, is_gone
+from local_aws.cloudformation.providers.provider import ProviderFailure, Provisioned, Request, is_gone
 
 POLL_SECONDS = 0.2
 
@@ -22,7 +23,27 @@ def _tagging(arn: str) -> Tagging:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint(ApiResource):
-    """An endpoint; it is there when it is in service, and gone when it is deleted, as CloudFormation waits for it."""
+    """An endpoint; it is there when it is in service, and gone when it is deleted, as CloudFormation waits for it.
+
+    An update waits until its release is over, however long it bakes. One that was rolled back fails the resource; what
+    then goes back to the configuration that serves, as the rollback of the stack does, changes nothing.
+    """
+
+    def update(self, request: Request) -> Provisioned:
+        """Update in place, after whatever changes the endpoint now, such as its scaling."""
+        client = request.client("sagemaker")
+        name = request.physical_id.rpartition("/")[2]
+        while client.describe_endpoint(EndpointName=name)["EndpointStatus"] in ("Creating", "Updating"):
+            request.pause(POLL_SECONDS)
+        return super().update(request)
+
+    def _update_body(self, client: Any, scope: Scope, properties: Mapping[str, Any], changed: set[str]) -> None:
+        found = client.describe_endpoint(EndpointName=properties["EndpointName"])
+        serves = (
+            found["EndpointStatus"] == "InService" and found["EndpointConfigName"] == properties["EndpointConfigName"]
+        )
+        if not serves:
+            super()._update_body(client, scope, properties, changed)
 
     def settle(self, request: Request, scope: Scope) -> None:
         """Wait until the wanted configuration is in service; ProviderFailure with SageMaker's reason when it isn't."""
@@ -121,7 +142,12 @@ ENDPOINT = Endpoint(
     service="sagemaker",
     name_property="EndpointName",
     name_length=63,
-    create_operation=Operation("CreateEndpoint", body=""),
+    # of what an update keeps there is nothing at first
+    create_operation=Operation(
+        "CreateEndpoint",
+        body="",
+        without=frozenset({"RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig"}),
+    ),
     update_operation=Operation("UpdateEndpoint", body=""),
     delete_operation=Operation("DeleteEndpoint", {"EndpointName": "properties.EndpointName"}),
     physical_id="created.EndpointArn",

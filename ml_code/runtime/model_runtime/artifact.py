@@ -4,6 +4,7 @@ The directory becomes model.tar.gz:
 
     model.ubj        the booster in XGBoost's own format
     model.onnx       the same trees for the endpoint, where they have that form (see onnx_trees)
+    prediction_baseline.json  what it predicted on its validation rows, in ranges
     model.json       the model card of the machine: features in order, label, problem, rows, days, versions
     code/<model>/    the model's package, so that an endpoint needs nothing else
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,10 @@ from model_runtime.model_code import ModelCode, load_model_code
 from model_runtime.objective import asked_objective, print_objective
 from model_runtime.onnx_trees import write_onnx
 from model_runtime.paths import ContainerPaths
+from model_runtime.prediction_baseline import PredictionBaseline
+from model_runtime.predictions import predict
 from model_runtime.problems import asked_problem
+from model_runtime.serving.handler import InvocationHandler
 from model_runtime.tracking import Run, tracked_training
 
 CHANNELS = ("train", "validation")
@@ -86,10 +90,19 @@ def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -
     reason = write_onnx(booster, paths.model / BOOSTER_FILE, checked, paths.model)
     if reason:
         print(f"its endpoint will answer by XGBoost, not by ONNX Runtime: {reason}", flush=True)
+    _write_baseline(artifact, channels["validation"], paths.model)
     run.model(artifact, paths.model)
     diagnostics.write(paths.model, paths.output_data)
     job = os.environ.get("TRAINING_JOB_NAME", "training")
     print(f"{job}: {description.trees} trees in {time.monotonic() - started:.1f} s", flush=True)
+
+
+def _write_baseline(artifact: Artifact, validation: pl.DataFrame, directory: Path) -> None:
+    """What the model says of its validation rows, for its endpoint to compare with; not of one that answers itself."""
+    handler = InvocationHandler(artifact, directory)
+    if not handler.has_own_steps:
+        features = validation.select(pl.col(artifact.description.features).cast(pl.Float32))
+        PredictionBaseline.of(predict(handler, features)).write(directory)
 
 
 def fit(code: ModelCode, train: pl.DataFrame, validation: pl.DataFrame, hyperparameters: Any) -> xgb.Booster:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.moto_api._internal.models import moto_api_backend
 
 from local_aws.clock import Clock
 from local_aws.cloudwatch.alarms import Rule, judge
@@ -19,7 +20,6 @@ from local_aws.server import running
 START = datetime(2030, 5, 1, 6, tzinfo=UTC)
 METRIC = {"Namespace": "shop", "MetricName": "Lost"}
 HOURLY = Rule(
-    statistic="Maximum",
     comparison="GreaterThanOrEqualToThreshold",
     threshold=1,
     period=timedelta(hours=1),
@@ -47,7 +47,11 @@ def ago(**values: float) -> list[tuple[datetime, float]]:
 )
 def test_state_is_what_the_newest_periods_say(values: list[tuple[datetime, float]], missing: str, state: str) -> None:
     rule = Rule(**{**HOURLY.__dict__, "missing": missing})
-    assert judge(rule, values, START, "before").state == state
+    found = [
+        max((value for moment, value in values if start < moment <= end), default=None)
+        for start, end in rule.windows(START)
+    ]
+    assert judge(rule, found, "before").state == state
 
 
 @dataclass
@@ -95,6 +99,8 @@ class Alarms:
 @pytest.fixture
 def alarms(tmp_path: Path) -> Iterator[Alarms]:
     clock = Clock(standing_at=START)
+    # metrics of other tests
+    moto_api_backend.reset()
     with running(tmp_path, clock=clock) as server:
         client = server.context.client
         topic = client("sns").create_topic(Name="alarms")["TopicArn"]
@@ -143,3 +149,81 @@ def test_lines_of_a_log_are_metrics_of_their_dimensions_at_the_time_of_the_clock
         EndTime=START + timedelta(minutes=5),
     )
     assert found["MetricDataResults"][0]["Values"] == [4.0]
+
+
+def stat(name: str, statistic: str = "Sum", **extra: Any) -> dict[str, Any]:
+    metric = {"Metric": {"Namespace": "shop", "MetricName": name}, "Period": 60, "Stat": statistic}
+    return {"Id": name.lower(), "MetricStat": metric, "ReturnData": False, **extra}
+
+
+def put_math(alarms: Alarms, expression: str, **changes: Any) -> None:
+    alarms.client("cloudwatch").put_metric_alarm(
+        **{
+            "AlarmName": "losses",
+            "Metrics": [stat("Lost"), stat("Sold"), {"Id": "rate", "Expression": expression, "ReturnData": True}],
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 5.0,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",
+            **changes,
+        }
+    )
+
+
+def put_values(alarms: Alarms, name: str, **counts: float) -> None:
+    given = {float(value[1:]): count for value, count in counts.items()}
+    datum = {"MetricName": name, "Values": list(given), "Counts": list(given.values()), "Timestamp": alarms.clock.now()}
+    alarms.client("cloudwatch").put_metric_data(Namespace="shop", MetricData=[datum])
+
+
+def test_alarm_on_metric_math_follows_its_metrics(alarms: Alarms) -> None:
+    put_math(alarms, "100 * FILL(lost, 0) / sold")
+    put_values(alarms, "Sold", v1=100)
+    put_values(alarms, "Lost", v1=5)
+    alarms.state("OK")
+    put_values(alarms, "Lost", v1=1)
+    assert "[6]" in alarms.state("ALARM")["StateReason"]
+    alarms.clock.advance(timedelta(seconds=90))
+    alarms.state("OK")
+
+
+def test_alarm_whose_expression_is_not_understood_keeps_its_state(
+    alarms: Alarms, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_math(alarms, "ANOMALY_DETECTION_BAND(lost, 2)")
+    put_values(alarms, "Lost", v1=100)
+    deadline = time.monotonic() + 10
+    while "isn't evaluated: its expression" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    alarms.state("OK")
+
+
+def test_alarm_on_a_percentile_follows_the_slowest(alarms: Alarms) -> None:
+    given = {"AlarmName": "losses", **METRIC, "ExtendedStatistic": "p99", "Threshold": 200.0, "Period": 60}
+    alarms.client("cloudwatch").put_metric_alarm(
+        **given, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, TreatMissingData="notBreaching"
+    )
+    put_values(alarms, "Lost", v100=99, v900=1)
+    alarms.state("OK")
+    put_values(alarms, "Lost", v900=1)
+    assert "[900]" in alarms.state("ALARM")["StateReason"]
+
+
+def test_counted_values_are_told_again(alarms: Alarms) -> None:
+    put_values(alarms, "Lost", v10=98, v20=2)
+    put_values(alarms, "Sold", v1=50)
+    window = {"StartTime": START - timedelta(minutes=5), "EndTime": START + timedelta(minutes=5)}
+    cloudwatch = alarms.client("cloudwatch")
+    queries = [
+        stat("Lost", ReturnData=True),
+        stat("Sold"),
+        {**stat("Lost", "p99", ReturnData=True), "Id": "slow"},
+        {"Id": "share", "Expression": "lost / sold"},
+    ]
+    found = cloudwatch.get_metric_data(MetricDataQueries=queries, **window)["MetricDataResults"]
+    assert {each["Id"]: each["Values"] for each in found} == {"lost": [1020.0], "slow": [20.0], "share": [20.4]}
+    (point,) = cloudwatch.get_metric_statistics(
+        **METRIC, **window, Period=60, Statistics=["SampleCount", "Average"], ExtendedStatistics=["p50"]
+    )["Datapoints"]
+    assert (point["SampleCount"], point["Average"], point["ExtendedStatistics"]) == (100.0, 10.2, {"p50": 10.0})

@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 ROLE = "arn:aws:iam::123456789012:role/serving"
@@ -24,14 +28,18 @@ print("loaded", model, flush=True)
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: the second would wait for the first's acknowledgement
 
     def do_GET(self):
         self.answer(200, b"")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(float(os.environ.get("SLEEP", "0")))
         if body == b"fail":
             self.answer(400, b'{"error": "row 1: no"}')
+        elif body == b"broken":
+            self.answer(500, b"no")
         elif body == b"die":
             os._exit(9)
         elif body == b"pid":
@@ -41,6 +49,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif body == b"slow":
             time.sleep(0.5)
             self.answer(200, model.encode())
+        elif "STATUS" in os.environ:
+            self.answer(int(os.environ["STATUS"]), b"out of order")
         else:
             self.answer(200, f"{model}:{os.environ.get('FLAVOUR', '')}".encode())
 
@@ -58,6 +68,30 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_
 """
 
 
+def model_archive(content: str) -> bytes:
+    """Return a model.tar.gz whose model is a text."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("model.txt")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content.encode()))
+    return packed.getvalue()
+
+
+@dataclass
+class Load:
+    """What clients got that asked all the time: answers, each with when it came, and failures."""
+
+    answers: list[tuple[float, str]] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    def since(self, moment: float) -> list[str]:
+        return [answer for when, answer in list(self.answers) if when >= moment]
+
+    def said(self) -> set[str]:
+        return {answer for _, answer in self.answers}
+
+
 class Serving:
     """Models, configurations and one endpoint, made through the API."""
 
@@ -69,21 +103,14 @@ class Serving:
         self._wait = wait
 
     def model(self, name: str, content: str, **environment: str) -> None:
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            member = tarfile.TarInfo("model.txt")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content.encode()))
         key = f"models/{name}/model.tar.gz"
-        self.server.client("s3").put_object(Bucket="lake", Key=key, Body=packed.getvalue())
+        self.server.client("s3").put_object(Bucket="lake", Key=key, Body=model_archive(content))
         container = {"Image": self.image, "ModelDataUrl": f"s3://lake/{key}", "Environment": environment}
         self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
 
-    def config(self, name: str, models: dict[str, str], **extra: Any) -> None:
-        variants = [
-            {"VariantName": variant, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-            for variant, model in models.items()
-        ]
+    def config(self, name: str, models: dict[str, str], instances: int = 1, **extra: Any) -> None:
+        common = {"InstanceType": "ml.m5.large", "InitialInstanceCount": instances}
+        variants = [{"VariantName": variant, "ModelName": model, **common} for variant, model in models.items()]
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants, **extra)
 
     def create(self, config: str) -> dict[str, Any]:
@@ -106,9 +133,32 @@ class Serving:
         )
         return str(answer["Body"].read().decode())
 
-    def logged(self, text: str) -> str:
+    @contextmanager
+    def load(self, body: str = "1,2", clients: int = 4) -> Iterator[Load]:
+        """Have clients ask all the time while the block runs: over 100 times a second on a free machine."""
+        load, stop = Load(), threading.Event()
+
+        def ask() -> None:
+            while not stop.wait(0.01):
+                try:
+                    answer = self.invoke(body)
+                    load.answers.append((time.monotonic(), answer))
+                except Exception as error:
+                    load.failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield load
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(timeout=20)
+
+    def logged(self, text: str, stream: str = "live/") -> str:
         """Return the container's log once it holds the text."""
-        read = lambda: self.server.log("/aws/sagemaker/Endpoints/live", "live/")  # noqa: E731
+        read = lambda: self.server.log("/aws/sagemaker/Endpoints/live", stream)  # noqa: E731
         return str(self._wait(read, lambda log: text in log))
 
     def captured(self, prefix: str = "captured/") -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.sagemaker import endpoints, model_server
+from local_aws.sagemaker import fleet, model_server, variant
 from tests.local_aws.executors.serving import ROLE, Serving, capture
 
 
@@ -122,7 +122,8 @@ def test_fleet_that_cannot_be_made_leaves_nothing_open(
     serving: Serving, wait: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     made: list[str] = []
-    make = getattr(endpoints, part)
+    module = fleet if part == "DataCapture" else variant
+    make = getattr(module, part)
 
     def break_second(*arguments: Any, **members: Any) -> Any:
         made.append(part)
@@ -130,7 +131,7 @@ def test_fleet_that_cannot_be_made_leaves_nothing_open(
             raise OSError("no more files")
         return make(*arguments, **members)
 
-    monkeypatch.setattr(endpoints, part, break_second)
+    monkeypatch.setattr(module, part, break_second)
     for name in ("one", "two"):
         serving.model(name, name)
     serving.config("config", {"blue": "one", "green": "two"}, DataCaptureConfig=capture())

@@ -23,7 +23,7 @@ def test_endpoint_serves_the_model_of_its_configuration(serving: Serving) -> Non
     assert found["EndpointStatus"] == "InService"
     assert found["ProductionVariants"][0]["VariantName"] == "live"
     assert serving.invoke() == "first:sweet"
-    assert serving.server.event(EndpointName="live", EndpointStatus="InService")
+    assert serving.server.event(EndpointName="live", EndpointStatus="IN_SERVICE")
     assert "loaded first" in serving.logged("loaded")
 
 
@@ -149,6 +149,20 @@ def test_sampling_of_nothing_captures_nothing(serving: Serving) -> None:
     assert serving.captured() == []
 
 
+def test_two_models_have_the_shares_of_their_weights(serving: Serving) -> None:
+    for name in ("one", "two"):
+        serving.model(name, name)
+    serving.config("config", {"champion": "one", "challenger": "two"})
+    serving.create("config")
+    serving.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "champion", "DesiredWeight": 9.0}]
+    )
+    serving.settled()
+    answers = [serving.invoke() for _ in range(200)]
+    assert 5 <= answers.count("two:") <= 45
+    assert answers.count("one:") + answers.count("two:") == 200
+
+
 def test_variants_share_requests_by_weight_and_can_be_named(serving: Serving) -> None:
     for name in ("one", "two"):
         serving.model(name, name)
@@ -158,6 +172,7 @@ def test_variants_share_requests_by_weight_and_can_be_named(serving: Serving) ->
     serving.sagemaker.update_endpoint_weights_and_capacities(
         EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "blue", "DesiredWeight": 0.0}]
     )
+    serving.settled()
     assert {serving.invoke() for _ in range(8)} == {"two:"}
     serving.config("config-again", {"blue": "one", "green": "two"})
     kept = serving.update("config-again", RetainAllVariantProperties=True)
@@ -167,18 +182,3 @@ def test_variants_share_requests_by_weight_and_can_be_named(serving: Serving) ->
     }
     with pytest.raises(ClientError, match="purple"):
         serving.invoke(TargetVariant="purple")
-
-
-def test_release_that_would_not_be_done_as_asked_is_refused(serving: Serving) -> None:
-    serving.model("one", "first")
-    serving.config("config", {"live": "one"})
-    serving.create("config")
-    canary = {
-        "TrafficRoutingConfiguration": {
-            "Type": "CANARY",
-            "WaitIntervalInSeconds": 60,
-            "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
-        }
-    }
-    with pytest.raises(ClientError, match="all at once"):
-        serving.update("config", DeploymentConfig={"BlueGreenUpdatePolicy": canary})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from model_runtime.embedded_metrics import MOST_VALUES, metric_line
 from model_runtime.errors import JobError
+from model_runtime.prediction_baseline import LEAST_ROWS, PredictionBaseline, count_in
 from model_runtime.rule_metrics import ENVIRONMENT_VARIABLE, MODEL_VARIABLE, NAMESPACE_VARIABLE
 
-ENDPOINT_VARIABLE, VARIANT_VARIABLE = "ENDPOINT_NAME", "VARIANT_NAME"
+ENDPOINT_VARIABLE, VARIANT_VARIABLE, VERSION_VARIABLE = "ENDPOINT_NAME", "VARIANT_NAME", "MODEL_VERSION"
 INTERVAL_VARIABLE = "METRICS_INTERVAL_SECONDS"
 DEFAULT_INTERVAL = 60
 STEPS_AN_OCTAVE = 8
@@ -29,10 +30,14 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 class Distribution:
-    """Counts of numbers by size. Adding is an append; a negative number and zero have places of their own."""
+    """Counts of numbers by size. Adding is an append; a negative number and zero have places of their own.
 
-    def __init__(self) -> None:
+    `counted` is called with the numbers when they are counted, many at a time.
+    """
+
+    def __init__(self, counted: Callable[[npt.NDArray[np.float64]], None] | None = None) -> None:
         self._held: list[float] = []
+        self._counted = counted
         self._clear()
 
     def _clear(self) -> None:
@@ -60,6 +65,8 @@ class Distribution:
             self._count(np.array(held))
 
     def _count(self, values: npt.NDArray[np.float64]) -> None:
+        if self._counted is not None:
+            self._counted(values)
         signs = np.sign(values).astype(int)
         sizes = np.log2(np.abs(np.where(signs == 0, 1.0, values)))
         places = np.floor(sizes * STEPS_AN_OCTAVE).astype(int)
@@ -99,13 +106,21 @@ class ServingMetrics:
     """Counts of one server process; `lines` gives them and begins anew.
 
     Requests, Rows, Refused (4xx) and Failed (5xx) are counts, Latency (milliseconds from the first byte of a request
-    to its answer) and Prediction are distributions.
+    to its answer) and Prediction are distributions. PredictionShift, by Endpoint and Version, is how far the
+    predictions are from those of the training (see prediction_baseline), told once there are 200 since the last time.
     """
 
-    def __init__(self, namespace: str, dimensions: list[dict[str, str]], interval: int = DEFAULT_INTERVAL) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        dimensions: list[dict[str, str]],
+        interval: int = DEFAULT_INTERVAL,
+        version: dict[str, str] | None = None,
+    ) -> None:
         self.interval = interval
-        self._namespace, self._dimensions = namespace, dimensions
-        self._latency, self._prediction = Distribution(), Distribution()
+        self._namespace, self._dimensions, self._version = namespace, dimensions, version
+        self._baseline: PredictionBaseline | None = None
+        self._latency, self._prediction = Distribution(), Distribution(self._compare)
         self._requests = self._rows = self._refused = self._failed = 0
 
     @classmethod
@@ -126,7 +141,19 @@ class ServingMetrics:
         text = environment.get(INTERVAL_VARIABLE) or str(DEFAULT_INTERVAL)
         if not text.isdecimal() or not 1 <= int(text) <= 3600:
             raise JobError(f"{INTERVAL_VARIABLE} must be a number of seconds from 1 to 3600, got {text!r}")
-        return cls(environment.get(NAMESPACE_VARIABLE) or "", sets, int(text))
+        names = {"Endpoint": ENDPOINT_VARIABLE, "Version": VERSION_VARIABLE}
+        version = {name: environment.get(variable, "") for name, variable in names.items()}
+        namespace = environment.get(NAMESPACE_VARIABLE) or ""
+        return cls(namespace, sets, int(text), version if all(version.values()) else None)
+
+    def compare_with(self, baseline: PredictionBaseline | None) -> None:
+        """Tell from now on how far predictions have shifted from those of the training; None for not."""
+        self._baseline = baseline
+        self._ranges = np.zeros(len(baseline.counts) if baseline else 0, dtype=np.int64)
+
+    def _compare(self, values: Floats) -> None:
+        if self._baseline is not None:
+            self._ranges += count_in(self._baseline.edges, values)
 
     def answered(self, status: int, seconds: float) -> None:
         """Count a request by its answer's status."""
@@ -159,6 +186,10 @@ class ServingMetrics:
                 metrics["Prediction"] = ("None", predictions[number])
             yield metric_line(self._namespace, self._dimensions, metrics)
             metrics = {}
+        if self._version and self._baseline and self._ranges.sum() >= LEAST_ROWS:
+            shift = _rounded(self._baseline.shift(self._ranges))
+            self._ranges[:] = 0
+            yield metric_line(self._namespace, [self._version], {"PredictionShift": ("None", shift)})
 
 
 def _rounded(value: float) -> float:

@@ -21,6 +21,7 @@ import uvloop
 
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
+from model_runtime.prediction_baseline import PredictionBaseline
 from model_runtime.serving.connection import Connection
 from model_runtime.serving.handler import InvocationHandler
 from model_runtime.serving.metrics import ServingMetrics
@@ -84,7 +85,9 @@ def load() -> Service:
     """Load what is served; the model has answered once then."""
     settings = ServerSettings.from_environment()
     metrics = ServingMetrics.from_environment()
-    handler = InvocationHandler.load(ContainerPaths.from_environment().model, parquet=settings.batch)
+    directory = ContainerPaths.from_environment().model
+    metrics.compare_with(PredictionBaseline.read(directory))
+    handler = InvocationHandler.load(directory, parquet=settings.batch)
     return Service(handler, settings, metrics)
 
 

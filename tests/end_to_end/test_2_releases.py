@@ -1,0 +1,121 @@
+"""Releases: an approval alone changes the endpoint, a rejection alone changes it back, and no request is lost."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.end_to_end.conftest import Platform
+from tests.end_to_end.test_3_redeploy import ENDPOINT, ROW
+
+GROUP = "dev-flight-delay"
+APPROVAL_SECONDS = 60
+
+
+@contextmanager
+def steady_client(platform: Platform) -> Iterator[None]:
+    """Ask the endpoint all the time; what it says in the end is that every answer was one."""
+    runtime, failures, answers, stop = platform.client("sagemaker-runtime"), [], [0], threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=ROW)["Body"].read()
+                answers[0] += 1
+            except ClientError as error:
+                failures.append(error)
+            time.sleep(0.01)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        client.join(timeout=30)
+    assert not failures
+    assert answers[0] > 50
+
+
+def register_like_the_first(platform: Platform, **changes: Any) -> str:
+    """Register a version with the artifact of the first one, or with another."""
+    sagemaker = platform.client("sagemaker")
+    oldest = sagemaker.list_model_packages(ModelPackageGroupName=GROUP, SortBy="CreationTime", SortOrder="Ascending")
+    first = sagemaker.describe_model_package(ModelPackageName=oldest["ModelPackageSummaryList"][0]["ModelPackageArn"])
+    specification = first["InferenceSpecification"]
+    container = {name: specification["Containers"][0][name] for name in ("Image", "ModelDataUrl")} | changes
+    made = sagemaker.create_model_package(
+        ModelPackageGroupName=GROUP,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedContentTypes": specification["SupportedContentTypes"],
+            "SupportedResponseMIMETypes": specification["SupportedResponseMIMETypes"],
+        },
+    )
+    return str(made["ModelPackageArn"])
+
+
+def served(platform: Platform) -> str:
+    """The version that the endpoint's containers are made from."""
+    sagemaker = platform.client("sagemaker")
+    config = sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
+    variant = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"][0]
+    container = sagemaker.describe_model(ModelName=variant["ModelName"])["PrimaryContainer"]
+    return str(container["ModelPackageName"])
+
+
+def test_approval_alone_releases_and_a_rollback_is_one_command(platform: Platform) -> None:
+    first, second = served(platform), register_like_the_first(platform)
+    number = second.rpartition("/")[2]
+    with steady_client(platform):
+        told = platform.run(["mlops", "model", "approve", "flight_delay", "--reason", "better in autumn"]).stdout
+        assert served(platform) == second
+        (seconds,) = re.findall(rf"version {number} serves, after (\d+) s", told)
+        assert int(seconds) < APPROVAL_SECONDS
+        told = platform.run(["mlops", "model", "rollback", "flight_delay", "--reason", "complaints"]).stdout
+        assert served(platform) == first
+    package = platform.client("sagemaker").describe_model_package(ModelPackageName=second)
+    assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", "complaints")
+    history = platform.run(["mlops", "model", "history", "flight_delay"]).stdout
+    assert "better in autumn" in history
+    assert "complaints" in history
+    again = platform.run(["mlops", "model", "rollback", "flight_delay"], check=False)
+    assert again.returncode == 1
+    assert "is the only approved one: there is none to go back to" in again.stderr
+
+
+def test_pinned_version_stays_whatever_is_approved(platform: Platform) -> None:
+    first = served(platform)
+    platform.run(["mlops", "model", "pin", "flight_delay", first.rpartition("/")[2], "--reason", "audit"])
+    second = register_like_the_first(platform)
+    try:
+        told = platform.run(["mlops", "model", "approve", "flight_delay"], check=False)
+        assert told.returncode == 1
+        assert "is pinned, `mlops model unpin flight_delay` ends that" in told.stderr
+        assert served(platform) == first
+    finally:
+        platform.client("sagemaker").update_model_package(ModelPackageArn=second, ModelApprovalStatus="Rejected")
+        platform.run(["mlops", "model", "unpin", "flight_delay"])
+    assert served(platform) == first
+
+
+def test_version_that_can_not_serve_is_rolled_back_while_the_old_one_answers(platform: Platform) -> None:
+    first = served(platform)
+    bad = register_like_the_first(platform, ModelDataUrl="s3://dev-nowhere/model.tar.gz")
+    with steady_client(platform):
+        told = platform.run(["mlops", "model", "approve", "flight_delay"], check=False)
+        assert told.returncode == 1
+        assert "Its release failed, approve it to try again" in told.stderr
+    package = platform.client("sagemaker").describe_model_package(ModelPackageName=bad)
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    assert "dev-nowhere" in package["ApprovalDescription"]
+    assert served(platform) == first
+    stack = platform.client("cloudformation").describe_stacks(StackName="dev-flight-delay-serving")["Stacks"][0]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
