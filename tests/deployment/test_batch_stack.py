@@ -105,9 +105,25 @@ def test_triggers_wait_for_a_version_and_its_failures_reach_the_alarm_topic(temp
     assert [each["Condition"][:17] for each in schedules] == ["InferenceReleased"]
     starting = [rule for rule in rules if "Condition" in rule]
     assert [rule["Properties"]["EventPattern"]["detail-type"] for rule in starting] == [["Dataset Published"]]
-    telling = [rule for rule in rules if "Condition" not in rule]
-    assert len(telling) == 2
-    assert all("Alarms" in json.dumps(rule["Properties"]["Targets"][0]["Arn"]) for rule in telling)
+    telling = [rule["Properties"] for rule in rules if rule["Properties"]["Description"].endswith("failed")]
+    assert [each["Description"] for each in telling] == [
+        "An execution of dev-block-time-batch failed",
+        "A release of dev-block-time-batch failed",
+        "A trigger of dev-block-time-batch failed",
+    ]
+    assert all("Alarms" in json.dumps(each["Targets"][0]["Arn"]) for each in telling)
+
+
+def test_approvals_release_by_the_stack_s_own_state_machine(templates: Templates) -> None:
+    template = templates["dev/block-time-batch"]
+    (rule,) = [
+        each["Properties"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Events::Rule"
+        and "Model Package" in each["Properties"]["EventPattern"]["detail-type"][0]
+    ]
+    assert rule["EventPattern"]["detail"]["ModelPackageGroupName"] == ["dev-block-time"]
+    assert rule["Targets"][0]["Arn"] == template["Outputs"]["ReleaseArn"]["Value"]
 
 
 def test_model_without_batch_has_a_table_and_nothing_that_writes_it(repository: Repository, change: Change) -> None:
