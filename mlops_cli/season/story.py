@@ -144,18 +144,18 @@ class SeasonStory(Story):
         )
 
     def _schedule_trainings(self) -> None:
-        """Have the model's schedule start training once a step from now on, and those of others rest, as an operator
-        may.
-        """
+        """Have the model's schedule start training once a step from now on, and all others rest, as an operator may."""
         days = self.step_days
-        self._reschedule(MODEL, ScheduleExpression=f"rate({days} day{'' if days == 1 else 's'})")
+        self._reschedule(f"{dashed(MODEL)}-training", ScheduleExpression=f"rate({days} day{'' if days == 1 else 's'})")
         for model in models():
             if model != MODEL:
-                self._reschedule(model, State="DISABLED")
+                self._reschedule(f"{dashed(model)}-training", State="DISABLED")
+            if declaration(model).get("batch"):
+                self._reschedule(f"{dashed(model)}-batch", State="DISABLED")
 
-    def _reschedule(self, model: str, **changed: str) -> None:
+    def _reschedule(self, stack: str, **changed: str) -> None:
         scheduler = self._deployment.client("scheduler")
-        name = self._deployment.outputs(f"{dashed(model)}-training").get("ScheduleName")
+        name = self._deployment.outputs(stack).get("ScheduleName")
         if name is None:
             return
         schedule = scheduler.get_schedule(Name=name)
