@@ -33,6 +33,8 @@ def show(console: Console, found: Predictions, count: int) -> None:
         when = day.predicted_at.replace("T", " ")
         table.add_row(Text(mark, style=colour), f"{day.day}", f"{day.rows:,}", predicted, day.version, when, said(day))
     console.print(table)
+    if any(day.state in (State.MISSING, State.CHANGED) and not day.is_due for day in found.days[-count:]):
+        console.print(f"a day that isn't due: mlops batch run --model {found.model} --day ...", style="dim")
 
 
 def summary(found: Predictions) -> Text:
@@ -55,13 +57,13 @@ def summary(found: Predictions) -> Text:
 
 def said(day: PredictedDay) -> str:
     """What there is to say of a day's state."""
-    taken = "the next run takes it" if day.is_due else f"`mlops batch run --day {day.day}` predicts it"
-    return {
+    state = {
         State.PREDICTED: "",
-        State.CHANGED: f"published anew since, {taken}",
-        State.MISSING: f"not predicted, {taken}",
-        State.WITHDRAWN: "isn't published any more",
+        State.CHANGED: "published anew",
+        State.MISSING: "not predicted",
+        State.WITHDRAWN: "not published any more",
     }[day.state]
+    return f"{state}, due" if day.is_due else state
 
 
 def as_records(found: Predictions) -> dict[str, Any]:

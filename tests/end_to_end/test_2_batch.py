@@ -194,7 +194,7 @@ def test_status_shows_what_is_predicted_and_by_whom(platform: Platform, packages
     assert "version 1" in told
     lines = [line.split() for line in told.splitlines() if "2013-07-1" in line and "newest" not in line]
     assert [(line[1], line[0]) for line in lines] == [(f"{DAYS[0]}", "■"), (f"{DAYS[1]}", "■"), ("2013-07-17", "□")]
-    assert "`mlops batch run --day 2013-07-17` predicts it" in told
+    assert "mlops batch run --model block_time --day" in told
 
 
 def test_unknown_models_and_days_the_wrong_way_round_are_refused(platform: Platform) -> None:
