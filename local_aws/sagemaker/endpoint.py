@@ -91,8 +91,9 @@ class Endpoint:
             return None
         variants = following.described()
         for variant in variants:
-            # the instances that have traffic
-            variant["CurrentInstanceCount"] = math.ceil(share * variant["DesiredInstanceCount"] - 1e-9)
+            if "DesiredInstanceCount" in variant:
+                # the instances that have traffic
+                variant["CurrentInstanceCount"] = math.ceil(share * variant["DesiredInstanceCount"] - 1e-9)
             if stage:
                 variant["VariantStatus"] = [stage]
         summary: dict[str, Any] = {

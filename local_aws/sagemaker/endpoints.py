@@ -14,12 +14,14 @@ from local_aws.cloudwatch.alarm_states import alarm_states
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.endpoint import Endpoint
 from local_aws.sagemaker.endpoint_metrics import EndpointMetrics, VariantKey
+from local_aws.sagemaker.endpoint_shapes import check_update
 from local_aws.sagemaker.fleet import Fleet
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_server import ServerFailure
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.release import Release, RolledBack, Stopped
 from local_aws.sagemaker.release_plan import ReleasePlan, plan
+from local_aws.sagemaker.serverless import ServerlessVariant
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 EVENT = "SageMaker Endpoint State Change"
@@ -129,6 +131,8 @@ class Endpoints:
                 raise ApiError(
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
                 )
+            if endpoint.fleet is not None:
+                check_update(self._workspace, endpoint.fleet.config, config, endpoint.name)
             deployment = request.get("DeploymentConfig")
             if request.get("RetainDeploymentConfig"):
                 deployment = deployment or endpoint.record.get("LastDeploymentConfig")
@@ -218,6 +222,7 @@ class Endpoints:
                     raise ApiError(
                         "ValidationException", f"The variant name(s) {wish['VariantName']!r} is/are not present."
                     )
+                variants[wish["VariantName"]].check_wish(wish)
             endpoint.record.pop("FailureReason", None)
             self._set_status(endpoint, "Updating")
             for wish in wishes:
@@ -225,6 +230,8 @@ class Endpoints:
                 variant.weight = float(wish.get("DesiredWeight", variant.weight))
                 if wish.get("DesiredInstanceCount", variant.desired_count) != variant.desired_count:
                     variant.scale(wish["DesiredInstanceCount"])
+                if isinstance(variant, ServerlessVariant) and "ServerlessUpdateConfig" in wish:
+                    variant.reconfigure(wish["ServerlessUpdateConfig"])
         threading.Thread(target=self._scaled, args=(endpoint, fleet), daemon=True).start()
         return {"EndpointArn": endpoint.record["EndpointArn"]}
 

@@ -12,6 +12,7 @@ from local_aws.sagemaker.data_capture import DataCapture
 from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import DRAIN_SECONDS
 from local_aws.sagemaker.models import Models
+from local_aws.sagemaker.serverless import ServerlessVariant
 from local_aws.sagemaker.shadow import Shadow
 from local_aws.sagemaker.variant import Variant
 from local_aws.sagemaker.workspace import Record, Workspace
@@ -39,7 +40,7 @@ class Fleet:
         definitions = {**production, **shadows}
         containers = {name: models.serving_container(item["ModelName"]) for name, item in definitions.items()}
         made = {
-            name: Variant(
+            name: (ServerlessVariant if "ServerlessConfig" in definition else Variant)(
                 workspace,
                 key=VariantKey(endpoint, str(config["EndpointConfigName"]), name),
                 definition=definition,
@@ -137,8 +138,7 @@ class Fleet:
                 "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
                 "CurrentWeight": variant.weight,
                 "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": variant.current_count,
-                "DesiredInstanceCount": variant.desired_count,
+                **variant.capacity(),
             }
             for name, variant in (self.shadows if shadows else self.variants).items()
         ]

@@ -146,7 +146,7 @@ class EndpointConfigs:
                 "ValidationException",
                 f"a shadow variant needs exactly one production variant and no other shadow, got {', '.join(names)}",
             )
-        check_shape(request)
+        check_shape(request, self._models.model)
         for variant in variants:
             if "ModelName" not in variant:
                 raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")
