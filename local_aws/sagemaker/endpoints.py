@@ -136,8 +136,7 @@ class Endpoints:
             deployment = request.get("DeploymentConfig")
             if request.get("RetainDeploymentConfig"):
                 deployment = deployment or endpoint.record.get("LastDeploymentConfig")
-            counts = {each["VariantName"]: each.get("InitialInstanceCount", 0) for each in config["ProductionVariants"]}
-            planned = plan(deployment, counts)
+            planned = plan(deployment, _counts(request, config, endpoint.fleet))
             self._check_alarms(planned)
             endpoint.record.pop("FailureReason", None)
             endpoint.record.pop("LastDeploymentConfig", None)
@@ -202,10 +201,13 @@ class Endpoints:
 
     def _release(self, endpoint: Endpoint, planned: ReleasePlan, worker: Worker) -> None:
         def told() -> None:
-            detail = {**endpoint.described(), "EndpointStatus": _STATUSES[endpoint.status], "Tags": {}}
-            self._workspace.emit(DEPLOYMENT_EVENT, detail, endpoint.record["EndpointArn"])
+            self._tell_deployment(endpoint, endpoint.described())
 
         Release(self._workspace, endpoint, planned, worker, told=told, stopped=self._closed.is_set).run()
+
+    def _tell_deployment(self, endpoint: Endpoint, described: Record) -> None:
+        detail = {**described, "EndpointStatus": _STATUSES[endpoint.status], "Tags": {}}
+        self._workspace.emit(DEPLOYMENT_EVENT, detail, endpoint.record["EndpointArn"])
 
     def _update_weights(self, request: Record) -> Record:
         endpoint = self.endpoint(request["EndpointName"])
@@ -228,12 +230,23 @@ class Endpoints:
             for wish in wishes:
                 variant = variants[wish["VariantName"]]
                 variant.weight = float(wish.get("DesiredWeight", variant.weight))
-                if wish.get("DesiredInstanceCount", variant.desired_count) != variant.desired_count:
-                    variant.scale(wish["DesiredInstanceCount"])
+                count, before = wish.get("DesiredInstanceCount", variant.desired_count), variant.desired_count
+                if count != before:
+                    variant.scale(count)
+                    self._tell_scaling(endpoint, variant.name, f"Scaling {'out' if count > before else 'in'}", count)
                 if isinstance(variant, ServerlessVariant) and "ServerlessUpdateConfig" in wish:
                     variant.reconfigure(wish["ServerlessUpdateConfig"])
         threading.Thread(target=self._scaled, args=(endpoint, fleet), daemon=True).start()
         return {"EndpointArn": endpoint.record["EndpointArn"]}
+
+    def _tell_scaling(self, endpoint: Endpoint, variant: str, what: str, count: int) -> None:
+        described = endpoint.described()
+        message = f"{what} desired instance count to {count}."
+        stage = {"Status": "Updating", "StatusMessage": message, "StartTime": self._workspace.now()}
+        for each in (*described["ProductionVariants"], *described.get("ShadowProductionVariants", [])):
+            if each["VariantName"] == variant:
+                each["VariantStatus"] = [stage]
+        self._tell_deployment(endpoint, described)
 
     def _scaled(self, endpoint: Endpoint, fleet: Fleet) -> None:
         """Say that the endpoint is in service again, once its variants have the instances that they were to get."""
@@ -275,3 +288,12 @@ class Endpoints:
 
     def _arn(self, name: str) -> str:
         return self._workspace.arn("endpoint", name)
+
+
+def _counts(request: Record, config: Record, serving: Fleet | None) -> dict[str, int]:
+    """Return how many instances each variant of an update gets: what its configuration says, or what it has by now."""
+    counts = {each["VariantName"]: int(each.get("InitialInstanceCount", 0)) for each in config["ProductionVariants"]}
+    excluded = {each["VariantPropertyType"] for each in request.get("ExcludeRetainedVariantProperties", [])}
+    if serving is not None and request.get("RetainAllVariantProperties") and "DesiredInstanceCount" not in excluded:
+        counts |= {name: count for name, count in serving.counts().items() if name in counts}
+    return counts
