@@ -80,6 +80,8 @@ class Endpoint:
                     "DestinationS3Uri": capture["DestinationS3Uri"],
                     "KmsKeyId": capture.get("KmsKeyId", ""),
                 }
+            if "AsyncInferenceConfig" in fleet.config:
+                record["AsyncInferenceConfig"] = fleet.config["AsyncInferenceConfig"]
         pending = self._pending()
         if pending:
             record["PendingDeploymentSummary"] = pending

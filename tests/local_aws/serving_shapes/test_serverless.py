@@ -154,6 +154,17 @@ def test_what_serverless_endpoints_dont_have_is_refused(
         serverless.config(**wrong)
 
 
+def test_update_swaps_the_model_and_keeps_the_shape(serverless: Serverless) -> None:
+    serverless.create()
+    assert serverless.serving.invoke() == "first:"
+    serverless.serving.model("two", "second")
+    serverless.config("config-two", model="two", most=3)
+    found = serverless.serving.update("config-two", RetainAllVariantProperties=True)
+    assert found["ProductionVariants"][0]["CurrentServerlessConfig"]["MaxConcurrency"] == 3
+    assert serverless.serving.invoke() == "second:"
+    assert serverless.containers() == 1
+
+
 def test_endpoint_with_instances_cant_become_serverless(serverless: Serverless) -> None:
     serverless.serving.config("instances", {"live": "one"})
     serverless.config("none")
