@@ -23,6 +23,7 @@ def check_shape(config: Record, model_of: Callable[[str], Mapping[str, Any]]) ->
 
     `model_of` returns a model by its name.
     """
+    _check_models(config)
     if "AsyncInferenceConfig" in config:
         _check_async(config)
     if is_serverless(config):
@@ -53,6 +54,22 @@ def check_update(workspace: Workspace, before: Mapping[str, Any], after: Mapping
             f"The variant(s) {sorted(scaled)} must be deregistered as a scalable target with AWS Auto Scaling before "
             "they can be removed or have their instance type updated."
         )
+
+
+def _check_models(config: Record) -> None:
+    """Without models, a configuration is one for inference components: those need its role and its machines."""
+    variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+    hosts = [variant for variant in variants if "ModelName" not in variant]
+    for variant in hosts:
+        name = variant["VariantName"]
+        if "ExecutionRoleArn" not in config:
+            raise _refusal(
+                f"variant {name!r} has no ModelName: name one, or for components the configuration's ExecutionRoleArn"
+            )
+        if len(variants) != 1 or "ServerlessConfig" in variant or "AsyncInferenceConfig" in config:
+            raise _refusal(f"variant {name!r} is for inference components, and so the only one, with instances")
+        if "ManagedInstanceScaling" in variant:
+            raise _refusal(f"the local AWS has no ManagedInstanceScaling, as variant {name!r} asks for")
 
 
 def _check_async(config: Record) -> None:

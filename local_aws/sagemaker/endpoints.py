@@ -264,6 +264,11 @@ class Endpoints:
                 raise ApiError(
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
                 )
+            if components := self._workspace.components_of(endpoint.name):
+                raise ApiError(
+                    "ValidationException",
+                    f"Endpoint {endpoint.name} has inference components: delete {', '.join(components)} first.",
+                )
             self._set_status(endpoint, "Deleting")
         threading.Thread(target=self._remove, args=(endpoint,), daemon=True).start()
         return {}
