@@ -23,6 +23,7 @@ class Clock:
         self._moved = timedelta(0)
         self._changed = threading.Condition()
         self._workers: dict[Worker, _Wait | None] = {}
+        self._before_looks: list[Callable[[], None]] = []
 
     def now(self) -> datetime:
         """Return the present moment, in UTC."""
@@ -51,9 +52,18 @@ class Clock:
 
     def busy(self) -> list[str]:
         """Return the names of the workers that have something to do now: those that don't wait, or not any longer."""
+        for prepare in list(self._before_looks):
+            prepare()
         with self._changed:
             now = self.now()
             return sorted(worker.name for worker, wait in self._workers.items() if wait is None or wait.is_over(now))
+
+    def before_look(self, prepare: Callable[[], None]) -> None:
+        """Have a function called before it is told who is busy.
+
+        It is for what collects and hands on every now and then: time mustn't move on before others have seen that.
+        """
+        self._before_looks.append(prepare)
 
     def worker(self, name: str) -> Worker:
         """Return a new worker, which is busy until it waits or ends."""

@@ -49,7 +49,7 @@ def deliver_events(context: LocalContext) -> None:
                 if _service(target["Arn"]) in context.event_targets:
                     _hand_over(context, target, told)
                 elif _service(target["Arn"]) in _OURS:
-                    _deliver(context, target, _content(target, told))
+                    _deliver(context, target, _content(target, told), told["id"])
                 else:
                     alone = copy.copy(rule)
                     alone.targets = [target]
@@ -77,7 +77,7 @@ def _hand_over(context: LocalContext, target: dict[str, Any], event: dict[str, A
     context.event_targets[_service(target["Arn"])](target["Arn"], event)
 
 
-def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> None:
+def _deliver(context: LocalContext, target: dict[str, Any], content: Any, event_id: str) -> None:
     arn = target["Arn"]
     region = arn.split(":")[3]
     if _service(arn) == "sns":
@@ -87,7 +87,10 @@ def _deliver(context: LocalContext, target: dict[str, Any], content: Any) -> Non
     if _service(arn) == "states":
         _check_role(target)
         context.client("stepfunctions", region=region, role_arn=target["RoleArn"]).start_execution(
-            stateMachineArn=arn, input=content if isinstance(content, str) else json.dumps(content)
+            stateMachineArn=arn,
+            # as EventBridge names them
+            name=f"{event_id}_{uuid.uuid4()}",
+            input=content if isinstance(content, str) else json.dumps(content),
         )
         return
     parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])

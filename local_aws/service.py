@@ -56,6 +56,7 @@ class LocalContext:
     the default bus. `clock` is the time that schedules go by. `event_targets` is where services say what takes the
     events that rules send to ARNs of theirs: by service, a function of the ARN and the event, which raises ApiError.
     `alarm_actions` does so for the actions of alarms: by service, a function of the action's ARN, which mustn't wait.
+    `scaled_variants` tells which variants of an endpoint are scaled, given account, region and the endpoint's name.
     """
 
     endpoint_url: str
@@ -67,6 +68,7 @@ class LocalContext:
     clock: Clock = field(default_factory=Clock)
     event_targets: dict[str, Callable[[str, Mapping[str, Any]], None]] = field(default_factory=dict)
     alarm_actions: dict[str, Callable[[str], None]] = field(default_factory=dict)
+    scaled_variants: Callable[[str, str, str], set[str]] = lambda *_: set()
     _session: Any = field(default_factory=boto3.session.Session, repr=False)
     _clients: dict[tuple[str, str, str | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)

@@ -62,7 +62,14 @@ def rollback(
         raise DeploymentError(
             f"version {number_of(pinned)} is pinned: pin another one, or `mlops model unpin {model}` first"
         )
-    serving = _serving(model, releases.consumers())
+    consumers = releases.consumers()
+    busy = next((each for each in consumers if each.is_busy), None)
+    if busy:
+        raise DeploymentError(
+            f"{busy.stack} is {busy.status}: a release that goes on is taken back by its alarms, and at once by "
+            f"`aws cloudformation cancel-update-stack --stack-name {busy.stack}`"
+        )
+    serving = _serving(model, consumers)
     earlier = _earlier(releases, serving)
     releases.decide(serving, "Rejected", reason)
     typer.echo(f"version {number_of(serving)} is rejected; back to version {number_of(earlier)}")
@@ -78,10 +85,15 @@ def pin(
 ) -> None:
     """Serve an approved version whatever is approved afterwards, until it is unpinned."""
     releases = releases_of(model, environment)
-    package = releases.version(version)
+    package, before = releases.version(version), releases.pinned()
     releases.pin(package, reason)
     typer.echo(f"version {version} is pinned")
-    _follow(releases, package, wait)
+    try:
+        _follow(releases, package, wait)
+    except DeploymentError as error:
+        releases.pin(before, f"the release of version {version} failed")
+        held = f"version {number_of(before)} is pinned as before" if before else "no version is pinned"
+        raise DeploymentError(f"{error}; {held}") from error
 
 
 def unpin(
@@ -191,5 +203,10 @@ def _earlier(releases: Releases, serving: str) -> str:
     if earlier is None:
         raise DeploymentError(
             f"version {number_of(serving)} is the only approved one: there is none to go back to, so it stays"
+        )
+    if int(number_of(earlier)) > int(number_of(serving)):
+        raise DeploymentError(
+            f"version {number_of(earlier)} is approved and newer, and doesn't serve: reject it, or see why with "
+            f"`mlops model history`, before version {number_of(serving)} is rolled back"
         )
     return str(earlier)

@@ -6,18 +6,19 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 
-NOT_PINNED = "none"
 PARAMETER, CHALLENGER_PARAMETER = "ModelPackageArn", "ChallengerPackageArn"
 CONSUMERS = ("serving", "batch")
 """What a model may be released to: the last part of a stack's name."""
 START_SECONDS = 120.0
+CLOCKS_APART = timedelta(minutes=2)
+"""So far the clocks of this machine and of AWS may be apart, and so long ago the approval may have been."""
 Report = Callable[[str], None]
 
 
@@ -119,82 +120,93 @@ class Releases:
 
     def pinned(self) -> str | None:
         """The version that serves whatever is approved."""
-        value = self.deployment.client("ssm").get_parameter(Name=self._training["PinName"])["Parameter"]["Value"]
-        return None if value == NOT_PINNED else str(value)
+        ssm = self.deployment.client("ssm")
+        try:
+            return str(ssm.get_parameter(Name=self._training["PinName"])["Parameter"]["Value"])
+        except ssm.exceptions.ParameterNotFound:
+            return None
 
     def pin(self, package: str | None, reason: str) -> None:
         """Pin a version, or none. Raises DeploymentError for one that isn't approved."""
-        if package:
+        ssm, name = self.deployment.client("ssm"), self._training["PinName"]
+        if package is None:
+            ssm.delete_parameter(Name=name)
+        else:
             status = self._sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"]
             if status != "Approved":
                 raise DeploymentError(f"version {number_of(package)} is {status}: approve it before it is pinned")
-        self.deployment.client("ssm").put_parameter(
-            Name=self._training["PinName"],
-            Value=package or NOT_PINNED,
-            Description=reason,
-            Overwrite=True,
-        )
+            ssm.put_parameter(Name=name, Type="String", Value=package, Description=reason[:1024], Overwrite=True)
+        asked = json.dumps({"trigger": "pin" if package else "unpin", "reason": reason})
         for consumer in self.consumers():
-            if not consumer.machine:
-                continue
-            self.deployment.client("stepfunctions").start_execution(
-                stateMachineArn=consumer.machine,
-                input=json.dumps({"trigger": "pin" if package else "unpin", "reason": reason}),
-            )
+            if consumer.machine:
+                self.deployment.client("stepfunctions").start_execution(stateMachineArn=consumer.machine, input=asked)
 
     def decide(self, package: str, status: str, reason: str) -> None:
         """Approve or reject a version, which is all that a release takes."""
         self._sagemaker.update_model_package(
-            ModelPackageArn=package, ModelApprovalStatus=status, ApprovalDescription=reason
+            ModelPackageArn=package, ModelApprovalStatus=status, ApprovalDescription=reason[:1024]
         )
 
     def follow(self, package: str, report: Report) -> float:
         """Wait until a version serves everywhere, and return the seconds that it took.
 
-        Raises DeploymentError with the reason when its release failed, when another one is pinned, and when no
-        release begins.
+        Raises DeploymentError with the reason when its release failed, when another version is to serve, and when no
+        release begins or goes on.
         """
-        pinned = self.pinned()
-        if pinned and pinned != package:
-            raise DeploymentError(
-                f"version {number_of(package)} is not released: version {number_of(pinned)} is pinned, "
-                f"`mlops model unpin {self.model}` ends that"
-            )
-        began, asked = time.monotonic(), datetime.now(UTC)
-        begun = False
+        began, idle_since = time.monotonic(), time.monotonic()
+        asked = datetime.now(UTC) - CLOCKS_APART
         while True:
-            found = self.consumers()
-            told = self._sagemaker.describe_model_package(ModelPackageName=package)
-            waiting = [each for each in found if each.serving != package or each.is_busy]
+            waiting = [each for each in self.consumers() if each.serving != package or each.is_busy]
             if not waiting:
                 return time.monotonic() - began
-            if told["ModelApprovalStatus"] != "Approved":
-                raise DeploymentError(
-                    f"version {number_of(package)} is {told['ModelApprovalStatus']}: "
-                    f"{told.get('ApprovalDescription', 'no reason given')}"
-                )
-            begun = begun or any(each.is_busy for each in waiting)
+            self._check_wanted(package)
             report(", ".join(f"{each.stack} {each.status}" for each in waiting))
-            if not begun:
-                self._check_begin(waiting, asked, time.monotonic() - began)
+            running = [self._check_executions(each, package, asked) for each in waiting]
+            if any(running) or any(each.is_busy for each in waiting):
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > START_SECONDS:
+                raise DeploymentError(
+                    f"no release to {waiting[0].stack} has begun within {START_SECONDS:.0f} s: is the rule of its "
+                    f"stack enabled? Its state machine is {waiting[0].machine}"
+                )
             self.sleep(self.poll)
 
-    def _check_begin(self, waiting: list[Consumer], asked: datetime, seconds: float) -> None:
+    def _check_wanted(self, package: str) -> None:
+        """Raise DeploymentError when the version isn't the one that should serve any more."""
+        number, pinned = number_of(package), self.pinned()
+        told = self._sagemaker.describe_model_package(ModelPackageName=package)
+        if told["ModelApprovalStatus"] != "Approved":
+            reason = told.get("ApprovalDescription", "no reason given")
+            raise DeploymentError(f"version {number} is {told['ModelApprovalStatus']}: {reason}")
+        if pinned and pinned != package:
+            raise DeploymentError(
+                f"version {number} is not released: version {number_of(pinned)} is pinned, "
+                f"`mlops model unpin {self.model}` ends that"
+            )
+        newest = self.newest_approved()
+        if not pinned and newest and newest != package:
+            raise DeploymentError(
+                f"version {number} is not released: version {number_of(newest)} is approved and newer"
+            )
+
+    def _check_executions(self, consumer: Consumer, package: str, asked: datetime) -> bool:
+        """Whether a release to a stack goes on. Raises DeploymentError with the reason when the newest has failed."""
+        if not consumer.machine:
+            raise DeploymentError(f"{consumer.stack} has no release state machine: deploy it anew")
+        if consumer.status == "REVIEW_IN_PROGRESS":
+            raise DeploymentError(f"{consumer.stack} was never deployed: its change set waits to be executed")
         states = self.deployment.client("stepfunctions")
-        for consumer in waiting:
-            if not consumer.machine:
-                raise DeploymentError(f"{consumer.stack} has no release state machine: deploy it anew")
-            listed = states.list_executions(stateMachineArn=consumer.machine, maxResults=10)["executions"]
-            newer = [each for each in listed if each["startDate"] >= asked]
-            failed = [each for each in newer if each["status"] in ("FAILED", "TIMED_OUT", "ABORTED")]
-            if failed:
-                found = states.describe_execution(executionArn=failed[0]["executionArn"])
-                raise DeploymentError(f"the release failed: {found.get('cause') or found.get('error')}")
-            if seconds > START_SECONDS and not any(each["status"] == "RUNNING" for each in newer):
-                raise DeploymentError(
-                    f"no release to {consumer.stack} has begun within {START_SECONDS:.0f} s: is the rule of its stack "
-                    f"enabled? Its state machine is {consumer.machine}"
-                )
+        listed = states.list_executions(stateMachineArn=consumer.machine, maxResults=10)["executions"]
+        newer = [each for each in listed if each["startDate"] >= asked]
+        if any(each["status"] == "RUNNING" for each in newer):
+            return True
+        if newer and newer[0]["status"] != "SUCCEEDED":
+            found = states.describe_execution(executionArn=newer[0]["executionArn"])
+            cause = str(found.get("cause") or found.get("error") or found["status"])
+            # it may have been about another version, a minute ago
+            if package in cause or found.get("error") == "StackCannotBeUpdated":
+                raise DeploymentError(f"the release failed: {cause}")
+        return False
 
     def challenge(self, package: str | None, report: Report) -> None:
         """Try a version beside the one that serves, or none any more, and wait until it is so.
@@ -203,12 +215,18 @@ class Releases:
         when the update of the stack fails.
         """
         cloudformation, stack = self.deployment.client("cloudformation"), self.consumers()[0].stack
+        if package:
+            told = self._sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"]
+            if told == "Rejected":
+                raise DeploymentError(f"version {number_of(package)} is rejected: it isn't tried on anybody's requests")
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
         values = {each["ParameterKey"]: each["ParameterValue"] for each in found}
         if CHALLENGER_PARAMETER not in values:
             raise DeploymentError(f"{stack} has no challenger: add `serving.challenger` to model.yaml, and deploy")
         if not values.get(PARAMETER):
             raise DeploymentError(f"no version of {self.model} serves yet, so that none can be tried beside it")
+        if package and values[PARAMETER] == package:
+            raise DeploymentError(f"version {number_of(package)} serves already: try another one, or none (--stop)")
         if values[CHALLENGER_PARAMETER] == (package or ""):
             return
         given: list[dict[str, Any]] = [{"ParameterKey": CHALLENGER_PARAMETER, "ParameterValue": package or ""}]

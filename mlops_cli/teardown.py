@@ -108,7 +108,10 @@ def _empty_group(deployment: Deployment, group: str) -> int:
     packages = [package["ModelPackageArn"] for page in pages for package in page["ModelPackageSummaryList"]]
     for package in packages:
         sagemaker.delete_model_package(ModelPackageName=package)
-    return len(packages)
+    # people pin versions, and no stack knows of it
+    name = f"/{group.rpartition('/')[2]}/pinned-version"
+    pins = deployment.client("ssm").delete_parameters(Names=[name])["DeletedParameters"]
+    return len(packages) + len(pins)
 
 
 def _stop_runs(deployment: Deployment, workflow: str) -> int:

@@ -16,7 +16,7 @@ Limit = Annotated[float, Field(gt=0)]
 
 
 class ReleaseAlarms(Section):
-    """What takes a new version back, seen in two of three minutes; null for no alarm."""
+    """What takes a new version back, seen in two of three minutes, a shift in one; null for no alarm."""
 
     server_error_percent: Annotated[float, Field(ge=0, lt=100)] | None = 1.0
     """Share of its requests that it fails on (5xx)."""
@@ -33,7 +33,7 @@ class Release(Section):
 
     strategy: Literal["all_at_once", "canary", "linear", "rolling"] | None = None
     """canary: a share of the traffic first; linear: in equal steps; rolling: instance by instance; all_at_once.
-    Left out: canary with two instances and more, all_at_once with one."""
+    Left out: canary where there are always two instances and more, else all_at_once."""
     percent: Annotated[int, Field(ge=1, le=50)] = 10
     """Share of the canary, of a linear step (10 and more) or of a rolling batch (5 and more)."""
     wait_minutes: Annotated[int, Field(ge=0, le=60)] = 5
@@ -141,16 +141,21 @@ class Serving(Section):
         """How a new version takes over. Raises ValueError for what SageMaker refuses."""
         release = self.release
         return ReleasePolicy(
-            strategy=release.strategy or ("canary" if self.instance_count > 1 else "all_at_once"),
+            strategy=release.strategy or ("canary" if self._least_instances() > 1 else "all_at_once"),
             percent=release.percent,
             wait_seconds=60 * release.wait_minutes,
             bake_seconds=60 * release.bake_minutes,
         )
 
+    def _least_instances(self) -> int:
+        if self.scaling is None:
+            return self.instance_count
+        return min(self.instance_count, self.scaling.minimum, *(each.minimum for each in self.scaling.schedules))
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Serving:
         try:
-            self.release_policy().check(self.instance_count)
+            self.release_policy().check(self._least_instances())
         except ValueError as error:
             raise _refused(f"can't be done: {error}", "release") from error
         if self.serverless:
@@ -161,8 +166,7 @@ class Serving(Section):
                 f"must be from {scaling.minimum} to {scaling.maximum} as scaling says, got {self.instance_count}",
                 "instance_count",
             )
-        lowest = min(scaling.minimum, *(each.minimum for each in scaling.schedules), 1) if scaling else 1
-        if lowest == 0 and not self.asynchronous:
+        if self._least_instances() == 0 and not self.asynchronous:
             raise _refused("goes down to 0 instances, which only an asynchronous endpoint may", "scaling")
         if self.challenger:
             self._check_challenger(self.challenger)
@@ -176,6 +180,8 @@ class Serving(Section):
         ):
             if value is not None:
                 raise _refused("is not for serverless endpoints; leave one of the two out", name)
+        if self.release.strategy not in (None, "all_at_once"):
+            raise _refused("has no effect on serverless endpoints; leave it out", "release", "strategy")
         if self.capture_percent:
             raise _refused("must be 0 with serverless, which can't capture", "capture_percent")
         if (serverless.provisioned_concurrency or 0) > serverless.max_concurrency:

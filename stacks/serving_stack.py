@@ -64,8 +64,11 @@ class ServingStack(Stack):
             records=lake.artifacts,
             prefix=f"{model.name}/releases/endpoint/",
             key=foundation.key,
+            endpoint_name=name if serving.enabled else None,
             logs=blueprint.logs,
         )
+        if serving.enabled:
+            self.release.version.add_resource_dependency(self.inference.endpoint)
         self.release.on_failure("ReleaseFailed", foundation.alarm_target)
         CfnOutput(self, "ReleaseArn", value=self.release.state_machine_arn)
         if serving.enabled:

@@ -10,7 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
-from .endpoint_release import ReleaseLimits, ReleasePolicy
+from .endpoint_release import PERIOD, ReleaseLimits, ReleasePolicy
 from .endpoint_scaling import EndpointScaling
 from .endpoint_sizing import EndpointSizing, ServerlessSizing
 
@@ -110,7 +110,8 @@ class ServingMetricNames:
             namespace=self.namespace,
             metric_name="PredictionShift",
             dimensions_map={"Endpoint": endpoint_name, "Version": version},
-            statistic=cloudwatch.Stats.AVERAGE,
+            statistic=cloudwatch.Stats.MAXIMUM,
+            period=PERIOD,
         )
 
 
@@ -163,9 +164,9 @@ class EndpointOptions:
             raise ValueError(
                 f"instance_count must be from {scaling.minimum} to {scaling.maximum} as scaling, got {count}"
             )
-        if scaling and scaling.minimum == 0 and not self.asynchronous:
+        if scaling and scaling.least == 0 and not self.asynchronous:
             raise ValueError("scaling has a minimum of 0, which only an asynchronous endpoint may have")
-        self.release.check(count)
+        self.release.check(min(count, scaling.least) if scaling else count)
         if self.challenger and self.challenger.mode == "split" and self.release.strategy == "rolling":
             raise ValueError("a rolling release takes one variant: use canary or linear beside a split")
         if self.challenger and self.asynchronous:

@@ -57,16 +57,33 @@ class ReleasePolicy:
             if not 0 <= seconds <= 3600:
                 raise ValueError(f"{name} must lie between 0 and 3600, got {seconds}")
 
+        if self.longest_seconds > LONGEST_SECONDS:
+            raise ValueError(
+                f"{self.strategy} in steps of {self.percent} % with {self.wait_seconds} s between them and "
+                f"{self.bake_seconds} s afterwards takes {self.longest_seconds / 3600:.1f} hours, and SageMaker gives "
+                f"up after {LONGEST_SECONDS // 3600}, with the time that instances take: use larger steps or less time"
+            )
+
+    @property
+    def longest_seconds(self) -> int:
+        """How long it waits and bakes, with an hour for instances to come."""
+        steps = {"all_at_once": 1, "canary": 2}.get(self.strategy, math.ceil(100 / self.percent))
+        bake = 0 if self.strategy == "rolling" else self.bake_seconds
+        return (steps - 1) * self.wait_seconds + bake + 3600
+
     def check(self, instance_count: int) -> None:
-        """Raise ValueError for a fleet that is too small to be released in parts."""
+        """Raise ValueError for a fleet that is too small to be released in parts, or may be when scaling has shrunk it.
+
+        `instance_count` is the least number of instances.
+        """
         if self.strategy == "all_at_once":
             return
-        step = math.ceil(instance_count * self.percent / 100)
+        step = max(math.ceil(instance_count * self.percent / 100), 1)
         if step * 2 > instance_count:
             raise ValueError(
                 f"{self.strategy} moves {self.percent} % of {instance_count} "
-                f"instance{'s' if instance_count > 1 else ''}, which is {step}, and may move half at most: "
-                "use more instances, or all_at_once"
+                f"instance{'' if instance_count == 1 else 's'}, which is {step}, and may move half at most: "
+                "use more instances (scaling.minimum), or all_at_once"
             )
 
     def deployment(self, alarms: Sequence[cloudwatch.Alarm]) -> sagemaker.CfnEndpoint.DeploymentConfigProperty:
@@ -104,7 +121,7 @@ class ReleasePolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseLimits:
-    """What a version must not exceed, in two of three minutes; None for no alarm.
+    """What a version must not exceed, in two of three minutes, the shift in one; None for no alarm.
 
     Parameters
     ----------
@@ -128,13 +145,15 @@ class ReleaseLimits:
 class WatchedVariant:
     """The new fleet's metrics: of one variant under one endpoint configuration, which is another one each release.
 
-    `shift` is where its container writes how its predictions have shifted.
+    `shift` is where its container writes how its predictions have shifted. `counts_requests` says whether there is a
+    metric of all requests, of which errors are a share: asynchronous endpoints have none, so that any error counts.
     """
 
     endpoint_name: str
     variant_name: str
     configuration_name: str
     shift: cloudwatch.Metric | None = None
+    counts_requests: bool = True
 
     def metric(self, name: str, statistic: str) -> cloudwatch.Metric:
         """A metric of SageMaker's own."""
@@ -154,8 +173,10 @@ class WatchedVariant:
 class ReleaseAlarms(Construct):
     """The alarms that take a release back, and that tell of the version that serves afterwards.
 
-    They watch the newest fleet alone: errors of a canary of one in ten would be a tenth of the endpoint's. Minutes
-    without requests count as good.
+    They watch one fleet alone: errors of a canary of one in ten would be a tenth of the endpoint's. Their names hold
+    that of the endpoint configuration, so that each release has new ones: an alarm keeps its state when it is pointed
+    at something else, and one that is on because of the old version would take the new one back. The old fleet's stay
+    until it goes. Minutes without requests count as good.
     """
 
     def __init__(
@@ -169,17 +190,12 @@ class ReleaseAlarms(Construct):
         topic: sns.ITopic | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._endpoint_name, self._condition, self._topic = variant.endpoint_name, condition, topic
+        self._variant, self._condition, self._topic = variant, condition, topic
         self.alarms: list[cloudwatch.Alarm] = []
         for kind, percent in (("5XX", limits.server_error_percent), ("4XX", limits.client_error_percent)):
             if percent is not None:
-                self._watch(
-                    f"Errors{kind}",
-                    self._rate(variant, f"Invocation{kind}Errors"),
-                    percent,
-                    f"answers more than {percent:g} % of its requests with {kind.lower()}",
-                )
-        if limits.p99_milliseconds is not None:
+                self._watch_errors(kind, percent)
+        if limits.p99_milliseconds is not None and variant.counts_requests:
             self._watch(
                 "Latency",
                 variant.metric("ModelLatency", "p99"),
@@ -193,26 +209,41 @@ class ReleaseAlarms(Construct):
                 limits.prediction_shift,
                 "predicts otherwise than when it was trained: its population stability index exceeds "
                 f"{limits.prediction_shift:g}",
+                periods=1,  # each value is one of 200 predictions and more, and with little traffic they are rare
             )
 
-    def _rate(self, variant: WatchedVariant, errors: str) -> cloudwatch.MathExpression:
-        return cloudwatch.MathExpression(
+    def _watch_errors(self, kind: str, percent: float) -> None:
+        name = f"Invocation{kind}Errors"
+        if not self._variant.counts_requests:
+            self._watch(f"Errors{kind}", self._variant.metric(name, "Sum"), 0, f"answers requests with {kind.lower()}")
+            return
+        rate = cloudwatch.MathExpression(
             expression="IF(requests > 0, 100 * errors / requests, 0)",
-            label=f"{errors} in percent of requests",
+            label=f"{name} in percent of requests",
             period=PERIOD,
-            using_metrics={"errors": variant.metric(errors, "Sum"), "requests": variant.metric("Invocations", "Sum")},
+            using_metrics={
+                "errors": self._variant.metric(name, "Sum"),
+                "requests": self._variant.metric("Invocations", "Sum"),
+            },
+        )
+        self._watch(
+            f"Errors{kind}", rate, percent, f"answers more than {percent:g} % of its requests with {kind.lower()}"
         )
 
-    def _watch(self, construct_id: str, metric: cloudwatch.IMetric, threshold: float, told: str) -> None:
+    def _watch(
+        self, construct_id: str, metric: cloudwatch.IMetric, threshold: float, told: str, *, periods: int = PERIODS
+    ) -> None:
+        variant, prefix = self._variant, alarm_prefix(self._variant.endpoint_name)
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
-            alarm_description=f"{self._endpoint_name} {told}",
+            alarm_name=f"{prefix}{variant.variant_name}-{construct_id}-{variant.configuration_name}",
+            alarm_description=f"{variant.endpoint_name} {told} ({variant.variant_name})",
             metric=metric,
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=PERIODS,
-            datapoints_to_alarm=BREACHING_PERIODS,
+            evaluation_periods=periods,
+            datapoints_to_alarm=min(periods, BREACHING_PERIODS),
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         if self._topic:
@@ -221,3 +252,8 @@ class ReleaseAlarms(Construct):
         assert isinstance(resource, cloudwatch.CfnAlarm)
         resource.cfn_options.condition = self._condition
         self.alarms.append(alarm)
+
+
+def alarm_prefix(endpoint_name: str) -> str:
+    """What the names of an endpoint's alarms begin with."""
+    return f"{endpoint_name}-release-"

@@ -58,6 +58,11 @@ class EndpointScaling:
         if self.requests_per_instance <= 0:
             raise ValueError(f"requests_per_instance must be more than 0, got {self.requests_per_instance:g}")
 
+    @property
+    def least(self) -> int:
+        """The fewest instances that there may ever be."""
+        return min(self.minimum, *(each.minimum for each in self.schedules), self.maximum)
+
 
 class VariantScaling(Construct):
     """The scalable target of a variant and its policies.
@@ -108,7 +113,7 @@ class VariantScaling(Construct):
             or None,
         )
         self.target.cfn_options.condition = condition
-        self.target.add_dependency(endpoint)
+        self.target.add_resource_dependency(endpoint)
         self._define_policy(scaling, condition, endpoint_name, backlog)
         if backlog and scaling.minimum == 0:
             self._define_waking(condition, endpoint_name)

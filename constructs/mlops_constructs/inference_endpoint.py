@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import Aws, CfnCondition, Fn
+from aws_cdk import ArnFormat, Aws, CfnCondition, Fn, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -13,9 +13,10 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from .endpoint_options import CHALLENGER, VARIANT, Challenger, EndpointOptions
-from .endpoint_release import ReleaseAlarms, WatchedVariant
+from .endpoint_release import ReleaseAlarms, ReleaseLimits, WatchedVariant, alarm_prefix
 from .endpoint_scaling import VariantScaling
 from .endpoint_sizing import EndpointSizing, ServerlessSizing
+from .findings import acknowledge
 from .grants import grant_encrypt_decrypt, grant_read_objects, grant_write_objects
 from .job_role import JobRole
 from .log_retention import LogRetention
@@ -78,6 +79,7 @@ class InferenceEndpoint(Construct):
         self._challenger, self._challenged = self._define_challenger()
         self.configuration = self._define_configuration()
         self.alarms = self._define_alarms(model_package_arn)
+        self._watch_challenger()
         self.endpoint = self._define_endpoint()
         self.endpoint.node.add_dependency(group, self.role.ready)
         self._define_scaling()
@@ -96,6 +98,7 @@ class InferenceEndpoint(Construct):
         image.grant_pull(role)
         grant_encrypt_decrypt(self._key, role)
         role.grant_disk_encryption(self._key)
+        self._grant_alarms(role)
         if self._network:
             role.grant_network(self._network)
         if self._options.capture:
@@ -107,6 +110,18 @@ class InferenceEndpoint(Construct):
                 asynchronous.bucket, role, f"{asynchronous.prefix}answers/", f"{asynchronous.prefix}failures/"
             )
         return role
+
+    def _grant_alarms(self, role: JobRole) -> None:
+        """Let the role of the model look at the alarms, as SageMaker does by it."""
+        alarms = Stack.of(self).format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=f"{alarm_prefix(self.endpoint_name)}*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        role.add_to_policy(iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=[alarms]))
+        reason = "Each release has alarms of its own, whose names begin alike"
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:alarm:{alarm_prefix(self.endpoint_name)}*]": reason})
 
     def _define_model(
         self, construct_id: str, package: str, variant: str, condition: CfnCondition
@@ -235,23 +250,36 @@ class InferenceEndpoint(Construct):
         )
 
     def _define_alarms(self, package: str) -> list[cloudwatch.Alarm]:
+        if isinstance(self._options.sizing, ServerlessSizing):
+            return []  # it has no fleets, of which one could be watched
         metrics = self._options.metrics
-        # an asynchronous endpoint's requests wait, and a serverless one has no fleet of its own to be watched
-        if self._options.asynchronous or isinstance(self._options.sizing, ServerlessSizing):
-            return []
-        variant = WatchedVariant(
+        shift = metrics.shift(self.endpoint_name, _version(package)) if metrics else None
+        return self._watch("Alarms", VARIANT, self._options.limits, self.released, shift)
+
+    def _watch_challenger(self) -> None:
+        """Tell of one that answers a share of the requests; it is nobody's release, so that it takes nothing back."""
+        challenger = self._options.challenger
+        if challenger and challenger.mode == "split":
+            assert self._challenged is not None
+            self._watch("ChallengerAlarms", CHALLENGER, self._options.limits, self._challenged)
+
+    def _watch(
+        self,
+        construct_id: str,
+        variant: str,
+        limits: ReleaseLimits,
+        condition: CfnCondition,
+        shift: cloudwatch.Metric | None = None,
+    ) -> list[cloudwatch.Alarm]:
+        watched = WatchedVariant(
             endpoint_name=self.endpoint_name,
-            variant_name=VARIANT,
+            variant_name=variant,
             configuration_name=self.configuration.attr_endpoint_config_name,
-            shift=metrics.shift(self.endpoint_name, _version(package)) if metrics else None,
+            shift=shift,
+            counts_requests=self._options.asynchronous is None,
         )
         return ReleaseAlarms(
-            self,
-            "Alarms",
-            limits=self._options.limits,
-            variant=variant,
-            condition=self.released,
-            topic=self._options.topic,
+            self, construct_id, limits=limits, variant=watched, condition=condition, topic=self._options.topic
         ).alarms
 
     def _define_endpoint(self) -> sagemaker.CfnEndpoint:
@@ -270,19 +298,6 @@ class InferenceEndpoint(Construct):
             exclude_retained_variant_properties=excluded if scaled else None,
         )
         endpoint.cfn_options.condition = self.released
-        if self.alarms:
-            # SageMaker looks at the alarms by the role of the model
-            arns = [alarm.alarm_arn for alarm in self.alarms]
-            policy = iam.Policy(
-                self,
-                "Watching",
-                statements=[iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=arns)],
-                roles=[self.role],
-            )
-            resource = policy.node.default_child
-            assert isinstance(resource, iam.CfnPolicy)
-            resource.cfn_options.condition = self.released
-            endpoint.node.add_dependency(policy)
         return endpoint
 
     def _define_scaling(self) -> None:

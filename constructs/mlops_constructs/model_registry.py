@@ -9,11 +9,9 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from .findings import acknowledge
-from .release_definition import NOT_PINNED
 
 Status = Literal["Approved", "Rejected", "PendingManualApproval"]
 
@@ -21,8 +19,8 @@ Status = Literal["Approved", "Rejected", "PendingManualApproval"]
 class ModelRegistry(Construct):
     """The versions of one model, each with its metrics and its approval, and the version that is pinned.
 
-    The pin is an SSM parameter, `pin_name`, with the ARN of the version that serves whatever is approved, or ``none``.
-    People set it; its history in SSM tells who did and when.
+    The pin is the SSM parameter `pin_name`, with the ARN of the version that serves whatever is approved. People make
+    and delete it; CloudFormation doesn't know it, as it would write a value of its own with the next change of a tag.
 
     Parameters
     ----------
@@ -60,15 +58,6 @@ class ModelRegistry(Construct):
         )
         self.group.apply_removal_policy(removal)
         self.pin_name = f"/{group_name}/pinned-version"
-        ssm.CfnParameter(
-            self,
-            "Pin",
-            name=self.pin_name,
-            type="String",
-            value=NOT_PINNED,
-            allowed_pattern=rf"^{NOT_PINNED}$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{group_name}/\d+$",
-            description=f"The version of {group_name} that serves whatever is approved, or {NOT_PINNED}",
-        )
 
     def on_status(
         self, scope: Construct, construct_id: str, statuses: Sequence[Status], target: events.IRuleTarget

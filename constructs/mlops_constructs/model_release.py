@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Annotations, CfnCondition, Fn, Stack
+from aws_cdk import Annotations, CfnCondition, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -16,7 +16,7 @@ from .findings import acknowledge
 from .grants import grant_encrypt_decrypt, grant_write_objects
 from .log_retention import LogRetention
 from .model_registry import ModelRegistry
-from .release_definition import NOT_PINNED, Release, release_definition
+from .release_definition import Release, release_definition
 from .state_machine import define_machine, define_machine_role, define_starter, failed_executions
 
 
@@ -34,12 +34,14 @@ class ModelRelease(Construct):
         Of the model in its environment, with what is released where there are several, as ``dev-flight-delay-batch``.
     package, named
         The value of the stack's parameter, and the condition that it isn't empty. It is also kept as the SSM parameter
-        ``/<name>/released-version``, where others may look it up, and which makes every release a change:
-        CloudFormation refuses an update without one.
+        ``/<name>/released-version`` (`version`), where others may look it up, and which makes every release a change:
+        CloudFormation refuses an update without one. Let it depend on what serves.
     registry
         Of the model, with its pin.
     records, prefix
         Where each release leaves its record: a JSON object ``<prefix><time>.json``.
+    endpoint_name
+        The endpoint of the stack, where it has one.
     key
         Encrypts the records and the log of the state machine. Its policy must let CloudWatch Logs use it.
     logs
@@ -58,17 +60,22 @@ class ModelRelease(Construct):
         records: s3.IBucket,
         prefix: str,
         key: kms.IKey,
+        endpoint_name: str | None = None,
         logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._name = name
         self._role = self._define_role(registry, records, prefix, key)
+        if endpoint_name:
+            arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint_name)
+            self._role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:DescribeEndpoint"], resources=[arn]))
         release = Release(
             stack_name=Stack.of(self).stack_name,
             group_name=registry.group_name,
             pin_name=registry.pin_name,
             bucket_name=records.bucket_name,
             prefix=prefix,
+            endpoint_name=endpoint_name,
         )
         machine = define_machine(
             self,
@@ -80,14 +87,15 @@ class ModelRelease(Construct):
         )
         self.state_machine_arn = machine.attr_arn
         self._follow(registry)
-        ssm.CfnParameter(
+        self.version = ssm.CfnParameter(
             self,
             "Version",
             name=f"/{name}/released-version",
             type="String",
-            value=Fn.condition_if(named.logical_id, package, NOT_PINNED).to_string(),
-            description=f"The version that is released of {name}, or {NOT_PINNED}",
+            value=package,
+            description=f"The version that is released of {name}",
         )
+        self.version.cfn_options.condition = named
 
     def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
         """Send an event to a target when a release has failed."""

@@ -7,34 +7,35 @@ approval or rejection started it, and tells the reason where none is given. Its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 State = dict[str, Any]
 
 PACKAGE_PARAMETER = "ModelPackageArn"
-NOT_PINNED = "none"
-"""The value of the pin's parameter when no version is pinned: a parameter can't be empty."""
+NOTHING = "none"
 POLL_SECONDS = 3
 """After which it first looks how far the stack is; then less and less often."""
 LONGEST_POLL_SECONDS = 60
 _POLL_GROWTH = 1.2
-LONGEST_SECONDS = 12 * 3600
-"""After which a release is given up: an endpoint's update ends within eight hours."""
-_MOST_REFUSALS = 3  # of an update by CloudFormation, before the version is what it refuses
+LONGEST_SECONDS = 24 * 3600
+"""After which a release is given up: an endpoint's update ends within eight hours, and it may have to wait for one."""
+_MOST_REFUSALS = 5  # of CloudFormation, and of an endpoint that is being scaled
 _DESCRIPTION_LENGTH = 1024  # of an approval
+_UPDATABLE = (
+    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
+)  # fmt: skip
 _RETRY = [
-    {"ErrorEquals": ["CloudFormation.CloudFormationException", "SageMaker.ConflictException"], "MaxAttempts": 0},
     {
         "ErrorEquals": ["States.ALL"],
         "IntervalSeconds": 2,
         "MaxAttempts": 4,
         "BackoffRate": 3,
         "JitterStrategy": "FULL",
-    },
+    }
 ]
-_ASK_AGAIN = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 5, "BackoffRate": 2}]
+_TOLD_AT_ONCE = ("CloudFormation.CloudFormationException", "CloudFormation.InsufficientCapabilitiesException")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,11 @@ class Release:
     group_name
         The model's package group.
     pin_name
-        The SSM parameter that holds the ARN of the pinned version, or ``none``.
+        The SSM parameter that holds the ARN of the pinned version; where there is none, no version is pinned.
     bucket_name, prefix
         Where each release leaves its record: ``<prefix><time>.json``.
+    endpoint_name
+        The endpoint that the stack may have; it isn't updated while it is being scaled. None for a stack without.
     """
 
     stack_name: str
@@ -58,6 +61,7 @@ class Release:
     pin_name: str
     bucket_name: str
     prefix: str
+    endpoint_name: str | None = None
 
 
 def release_definition(release: Release) -> dict[str, Any]:
@@ -69,52 +73,79 @@ def release_definition(release: Release) -> dict[str, Any]:
 
     A release that fails, because the endpoint's alarms went off or for any other reason, is rolled back by
     CloudFormation. The version then loses its approval, with the reason, so that it isn't tried again, nor compared
-    with as the champion; who approves it again tries it again.
+    with as the champion; who approves it again tries it again. That needs CloudFormation's own word that this very
+    update failed: an update that is refused, as of a stack that is broken, says nothing of the version.
     """
     return {
         "Comment": f"Brings {release.stack_name} to the version of {release.group_name} that should serve",
         "QueryLanguage": "JSONata",
-        "StartAt": "LookAtStack",
+        "StartAt": "Begin",
         "TimeoutSeconds": LONGEST_SECONDS,
         "States": {
             **_wait_for_turn(release),
             **_choose_version(release),
+            **(_wait_for_endpoint(release.endpoint_name) if release.endpoint_name else {}),
             **_update_stack(release),
-            **_tell_failure(release),
+            **_judge(release),
             **_record(release),
         },
     }
 
 
 def _wait_for_turn(release: Release) -> dict[str, State]:
+    updatable = " or ".join(f"$status = '{status}'" for status in _UPDATABLE)
     return {
-        "LookAtStack": _look(
-            release,
-            following="IsBusy",
-            assign={
-                "pause": f"{{% $exists($pause) ? $pause : {POLL_SECONDS} %}}",
-                "refusals": "{% $exists($refusals) ? $refusals : 0 %}",
+        "Begin": {
+            "Type": "Pass",
+            "Assign": {
+                "pause": POLL_SECONDS,
+                "refusals": 0,
+                "why": "",
                 "trigger": "{% $exists($states.input.trigger) ? $states.input.trigger : 'by-hand' %}",
                 "asked": "{% $exists($states.input.reason) ? $states.input.reason : '' %}",
-                "announced": "{% $exists($states.input.package) ? $states.input.package : 'none' %}",
+                "announced": f"{{% $exists($states.input.package) ? $states.input.package : '{NOTHING}' %}}",
                 "began": "{% $states.context.Execution.StartTime %}",
+                # names of executions may have underscores, those that rules start do: CloudFormation takes none
+                "token": "{% 'release-' & $replace($states.context.Execution.Name, /[^a-zA-Z0-9]/, '-') %}",
             },
-        ),
-        "IsBusy": _choice("{% $contains($status, '_IN_PROGRESS') %}", "WaitForTurn", otherwise="FindPin"),
+            "Next": "LookAtStack",
+        },
+        "LookAtStack": _look(release, following="IsBusy", serving="before"),
+        "IsBusy": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": f"{{% {updatable} %}}", "Next": "FindPin"},
+                {
+                    "Condition": "{% $contains($status, '_IN_PROGRESS') and $status != 'REVIEW_IN_PROGRESS' %}",
+                    "Next": "WaitForTurn",
+                },
+            ],
+            "Default": "StackIsBroken",
+        },
         "WaitForTurn": _pause("LookAtStack"),
+        "StackIsBroken": {
+            "Type": "Fail",
+            "Error": "StackCannotBeUpdated",
+            "Cause": (
+                f"{{% '{release.stack_name} is ' & $status & ': repair it (continue-update-rollback, or deploy it "
+                "anew), then approve the version again; nothing was changed' %}"
+            ),
+        },
     }
 
 
 def _choose_version(release: Release) -> dict[str, State]:
     newest = "$states.result.ModelPackageSummaryList[0]"
+    first = "LookAtEndpoint" if release.endpoint_name else "Update"
     return {
         "FindPin": _task(
             "ssm:getParameter",
             {"Name": release.pin_name},
             assign={"wanted": "{% $states.result.Parameter.Value %}"},
-            following="IsPinned",
+            following="Compare",
+            catch=[_catch(["Ssm.ParameterNotFoundException"], "FindNewest")],
+            at_once=["Ssm.ParameterNotFoundException"],
         ),
-        "IsPinned": _choice(f"{{% $wanted != '{NOT_PINNED}' %}}", "Compare", otherwise="FindNewest"),
         "FindNewest": _task(
             "sagemaker:listModelPackages",
             {
@@ -124,43 +155,65 @@ def _choose_version(release: Release) -> dict[str, State]:
                 "SortOrder": "Descending",
                 "MaxResults": 1,
             },
-            assign={"wanted": f"{{% $exists({newest}) ? {newest}.ModelPackageArn : '{NOT_PINNED}' %}}"},
+            assign={"wanted": f"{{% $exists({newest}) ? {newest}.ModelPackageArn : '{NOTHING}' %}}"},
             following="Compare",
         ),
-        "Compare": _choice(
-            f"{{% $wanted = '{NOT_PINNED}' or $wanted = $before %}}", "NothingToDo", otherwise="HasReason"
-        ),
+        "Compare": _choice(f"{{% $wanted = '{NOTHING}' or $wanted = $before %}}", "NothingToDo", otherwise="HasReason"),
         "NothingToDo": {"Type": "Succeed", "Output": {"outcome": "unchanged", "serving": "{% $before %}"}},
-        "HasReason": _choice("{% $asked != '' or $announced = 'none' %}", "LookAtVersion", otherwise="FindWhy"),
+        "HasReason": _choice(f"{{% $asked != '' or $announced = '{NOTHING}' %}}", "LookAtVersion", otherwise="FindWhy"),
         "FindWhy": _task(
             "sagemaker:describeModelPackage",
             {"ModelPackageName": "{% $announced %}"},
-            assign={"asked": f"{{% {_told('ApprovalDescription')} %}}"},
+            assign={
+                "asked": "{% $exists($states.result.ApprovalDescription) ? $states.result.ApprovalDescription : '' %}"
+            },
             following="LookAtVersion",
             # it may have been deleted since
-            catch=[{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": "LookAtVersion"}],
+            catch=_catch_all("LookAtVersion"),
         ),
-        "LookAtVersion": _task(
-            "sagemaker:describeModelPackage",
-            {"ModelPackageName": "{% $wanted %}"},
-            assign={"approval": "{% $states.result.ModelApprovalStatus %}"},
-            following="IsApproved",
-        ),
-        "IsApproved": _choice("{% $approval = 'Approved' %}", "Update", otherwise="NotApproved"),
+        "LookAtVersion": _look_at_version("IsApproved"),
+        "IsApproved": _choice("{% $approval = 'Approved' %}", first, otherwise="NotApproved"),
         "NotApproved": {
             "Type": "Fail",
             "Error": "VersionIsNotApproved",
-            "Cause": "{% $wanted & ' should serve, and is ' & $approval & ': approve it, or pin another version' %}",
+            "Cause": "{% $wanted & ' should serve, and is ' & $approval & ': approve it, or unpin it' %}",
         },
     }
 
 
-def _told(member: str) -> str:
-    return f"$exists($states.result.{member}) ? $states.result.{member} : ''"
+def _look_at_version(following: str) -> State:
+    return _task(
+        "sagemaker:describeModelPackage",
+        {"ModelPackageName": "{% $wanted %}"},
+        assign={"approval": "{% $states.result.ModelApprovalStatus %}"},
+        following=following,
+    )
+
+
+def _wait_for_endpoint(endpoint_name: str) -> dict[str, State]:
+    """An endpoint that is being scaled refuses an update, which would look like the version's fault."""
+    return {
+        "LookAtEndpoint": _task(
+            "sagemaker:describeEndpoint",
+            {"EndpointName": endpoint_name},
+            assign={"endpoint": "{% $states.result.EndpointStatus %}"},
+            following="IsBeingScaled",
+            # there is none before the first release
+            catch=[_catch(["SageMaker.SageMakerException"], "Update")],
+            at_once=["SageMaker.SageMakerException"],
+        ),
+        "IsBeingScaled": _choice(
+            "{% $endpoint in ['Updating', 'Creating', 'SystemUpdating', 'RollingBack'] %}",
+            "WaitForEndpoint",
+            otherwise="Update",
+        ),
+        # what should serve may be another version by then
+        "WaitForEndpoint": _pause("LookAtStack"),
+    }
 
 
 def _update_stack(release: Release) -> dict[str, State]:
-    key = "ParameterKey"
+    key, refused = "ParameterKey", {"why": "{% $states.errorOutput.Cause %}", "refusals": "{% $refusals + 1 %}"}
     return {
         "Update": _task(
             "cloudformation:updateStack",
@@ -172,27 +225,29 @@ def _update_stack(release: Release) -> dict[str, State]:
                     f"$map($others, function($name) {{{{'{key}': $name, 'UsePreviousValue': true}}}})) %}}"
                 ),
                 "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-                "ClientRequestToken": "{% $states.context.Execution.Name %}",
+                "ClientRequestToken": "{% $token & '-' & $string($refusals) %}",
             },
             assign={"pause": POLL_SECONDS},
             following="WaitForEnd",
-            catch=[
-                {
-                    "ErrorEquals": ["CloudFormation.CloudFormationException"],
-                    "Assign": {"why": "{% $states.errorOutput.Cause %}", "refusals": "{% $refusals + 1 %}"},
-                    "Output": "{% $states.input %}",
-                    "Next": "IsTaken",
-                }
-            ],
+            catch=[_catch(_TOLD_AT_ONCE, "IsRefused", refused)],
+            at_once=_TOLD_AT_ONCE,
         ),
         # somebody else may have changed the stack since it was looked at, or be about to: the next look tells
-        "IsTaken": _choice(
+        "IsRefused": _choice(
             f"{{% $contains($why, '_IN_PROGRESS') or $refusals < {_MOST_REFUSALS} %}}",
             "WaitForTurn",
-            otherwise="Withdraw",
+            otherwise="Refused",
         ),
+        "Refused": {
+            "Type": "Fail",
+            "Error": "UpdateRefused",
+            "Cause": (
+                f"{{% 'CloudFormation does not update {release.stack_name}: ' & $why "
+                "& '; nothing was changed, and ' & $wanted & ' was not tried' %}"
+            ),
+        },
         "WaitForEnd": _pause("LookAgain"),
-        "LookAgain": _look(release, following="HasEnded", assign={}, serving="after"),
+        "LookAgain": _look(release, following="HasEnded", serving="after"),
         "HasEnded": {
             "Type": "Choice",
             "Choices": [
@@ -203,36 +258,56 @@ def _update_stack(release: Release) -> dict[str, State]:
                     "Next": "Record",
                 },
             ],
-            "Default": "FindReason",
+            "Default": "FindOutcome",
         },
     }
 
 
-def _tell_failure(release: Release) -> dict[str, State]:
-    mine = "ClientRequestToken = $states.context.Execution.Name"
-    failed = f"$states.result.StackEvents[{mine} and $contains(ResourceStatus, '_FAILED')]"
+def _judge(release: Release) -> dict[str, State]:
+    """What became of this very update: another one may have come after it, or have failed after it."""
+    mine = "$states.result.StackEvents[ClientRequestToken = $token & '-' & $string($refusals)]"
     # the newest come first, and the first failure is the reason of all others
-    first = f"{failed}[-1]"
+    failed = f"{mine}[$contains(ResourceStatus, '_FAILED')][-1]"
+    ended = f"{mine}[ResourceType = 'AWS::CloudFormation::Stack' and ResourceStatus = 'UPDATE_COMPLETE'][0]"
+    said = f"{failed}.LogicalResourceId & ': ' & {failed}.ResourceStatusReason"
+    rolled_back = "$contains($status, 'ROLLBACK') ? 'failed' : 'unknown'"
     return {
-        "FindReason": _task(
+        "FindOutcome": _task(
             "cloudformation:describeStackEvents",
             {"StackName": release.stack_name},
             assign={
+                "outcome": f"{{% $exists({ended}) ? 'released' : $exists({failed}) ? 'failed' : {rolled_back} %}}",
                 "why": (
-                    f"{{% $exists({first}) ? {first}.LogicalResourceId & ': ' & {first}.ResourceStatusReason "
+                    f"{{% $exists({failed}) ? $replace({said}, /\\s+/, ' ') "
                     ": 'the stack is ' & $status & ': see its events' %}"
-                )
+                ),
             },
-            following="Withdraw",
-            catch=[
-                {
-                    "ErrorEquals": ["States.ALL"],
-                    "Assign": {"why": "{% 'the stack is ' & $status & ': see its events' %}"},
-                    "Output": "{% $states.input %}",
-                    "Next": "Withdraw",
-                }
-            ],
+            following="WhichOutcome",
+            catch=_catch_all(
+                "WhichOutcome",
+                {"outcome": f"{{% {rolled_back} %}}", "why": "{% 'the stack is ' & $status & ': see its events' %}"},
+            ),
         ),
+        "WhichOutcome": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $outcome = 'released' %}", "Next": "Record"},
+                {
+                    "Condition": f"{{% $contains($why, 'in-progress endpoint') and $refusals < {_MOST_REFUSALS} %}}",
+                    "Assign": {"refusals": "{% $refusals + 1 %}"},
+                    "Next": "WaitForTurn",
+                },
+                {"Condition": "{% $outcome = 'failed' %}", "Next": "LookAtFailed"},
+            ],
+            # another update came between: what should serve, and does, is to be seen anew
+            "Default": "LookAtStack",
+        },
+        "LookAtFailed": _look_at_version("IsStillApproved"),
+        # who has rejected it meanwhile had a reason of their own
+        "IsStillApproved": {
+            **_choice("{% $approval = 'Approved' %}", "Withdraw", otherwise="Record"),
+            "Assign": {"outcome": "rolled back"},
+        },
         "Withdraw": _task(
             "sagemaker:updateModelPackage",
             {
@@ -245,26 +320,27 @@ def _tell_failure(release: Release) -> dict[str, State]:
             },
             assign={"outcome": "rolled back"},
             following="Record",
+            catch=_catch_all("Record", {"outcome": "rolled back"}),
         ),
     }
 
 
 def _record(release: Release) -> dict[str, State]:
-    record = (
-        "{'outcome': $outcome, 'package': $wanted, 'before': $before, 'trigger': $trigger, 'asked': $asked, "
-        f"'reason': $why, 'stack': '{release.stack_name}', 'began': $began, 'ended': $now()}}"
-    )
+    names = {"outcome": "outcome", "package": "wanted", "before": "before", "trigger": "trigger", "asked": "asked"}
+    record = {name: f"{{% ${variable} %}}" for name, variable in {**names, "reason": "why", "began": "began"}.items()}
     return {
         "Record": _task(
             "s3:putObject",
             {
                 "Bucket": release.bucket_name,
                 "Key": f"{{% '{release.prefix}' & $replace($began, ':', '-') & '.json' %}}",
-                "Body": f"{{% $string({record}) %}}",
+                "Body": {**record, "stack": release.stack_name, "ended": "{% $now() %}"},
                 "ContentType": "application/json",
             },
             assign={},
             following="IsReleased",
+            # a history that can't be written doesn't change what has happened
+            catch=_catch_all("IsReleased"),
         ),
         "IsReleased": _choice("{% $outcome = 'released' %}", "Released", otherwise="RolledBack"),
         "Released": {
@@ -279,20 +355,18 @@ def _record(release: Release) -> dict[str, State]:
     }
 
 
-def _look(release: Release, *, following: str, assign: Mapping[str, str], serving: str = "before") -> State:
+def _look(release: Release, *, following: str, serving: str) -> State:
     stack = "$states.result.Stacks[0]"
-    parameter = f"ParameterKey = '{PACKAGE_PARAMETER}'"
-    found = {
-        "status": f"{{% {stack}.StackStatus %}}",
-        "others": f"{{% [{stack}.Parameters[ParameterKey != '{PACKAGE_PARAMETER}'].ParameterKey] %}}",
-        serving: f"{{% {stack}.Parameters[{parameter}].ParameterValue %}}",
-    }
+    value = f"{stack}.Parameters[ParameterKey = '{PACKAGE_PARAMETER}'].ParameterValue"
     return _task(
         "cloudformation:describeStacks",
         {"StackName": release.stack_name},
-        assign={**found, **assign},
+        assign={
+            "status": f"{{% {stack}.StackStatus %}}",
+            "others": f"{{% [{stack}.Parameters[ParameterKey != '{PACKAGE_PARAMETER}'].ParameterKey] %}}",
+            serving: f"{{% $exists({value}) ? {value} : '' %}}",
+        },
         following=following,
-        retry=_ASK_AGAIN,
     )
 
 
@@ -307,20 +381,32 @@ def _task(
     *,
     assign: Mapping[str, str | int],
     following: str,
-    catch: list[dict[str, Any]] | None = None,
-    retry: list[dict[str, Any]] | None = None,
+    catch: list[State] | None = None,
+    at_once: Sequence[str] = (),
 ) -> State:
+    """A call that is tried again, but for the errors `at_once`."""
+    never = [{"ErrorEquals": list(at_once), "MaxAttempts": 0}] if at_once else []
     state = {
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:{call}",
         "Arguments": arguments,
-        "Retry": retry or _RETRY,
+        "Retry": [*never, *_RETRY],
         **({"Assign": assign} if assign else {}),
         # what comes in is of use until the end
         "Output": "{% $states.input %}",
         "Next": following,
     }
     return {**state, "Catch": catch} if catch else state
+
+
+def _catch(errors: Sequence[str], following: str, assign: Mapping[str, str] | None = None) -> State:
+    given = {"Assign": assign} if assign else {}
+    return {"ErrorEquals": list(errors), **given, "Output": "{% $states.input %}", "Next": following}
+
+
+def _catch_all(following: str, assign: Mapping[str, str] | None = None) -> list[State]:
+    """States.ALL stands alone, and leaves out an answer of more than 256 KiB."""
+    return [_catch([error], following, assign) for error in ("States.DataLimitExceeded", "States.ALL")]
 
 
 def _choice(condition: str, following: str, *, otherwise: str) -> State:

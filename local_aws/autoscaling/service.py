@@ -17,7 +17,7 @@ from local_aws.autoscaling.evaluator import Evaluator
 from local_aws.autoscaling.metric_arrivals import tell_of_metrics
 from local_aws.autoscaling.observation import metric_of
 from local_aws.autoscaling.region import Region
-from local_aws.autoscaling.resources import NAMESPACE, resource_of
+from local_aws.autoscaling.resources import NAMESPACE, Variant, resource_of
 from local_aws.autoscaling.targets import Policy, Record, ScalableTarget, ScheduledAction
 from local_aws.json_api import ApiError, JsonApi
 from local_aws.schedules.expressions import parse_expression
@@ -57,6 +57,7 @@ class AutoScalingService:
         }
         tell_of_metrics(self._evaluator.changed)
         context.alarm_actions["autoscaling"] = self._evaluator.called
+        context.scaled_variants = self._scaled_variants
         self._evaluator.start()
 
     def handle(self, call: Call) -> Response | None:
@@ -80,6 +81,16 @@ class AutoScalingService:
         self._evaluator.close()
         for region in self._known_regions():
             region.closed.set()
+
+    def _scaled_variants(self, account: str, region: str, endpoint: str) -> set[str]:
+        with self._lock:
+            found = self._regions.get((account, region))
+        targets = list(found.targets.values()) if found is not None else []
+        return {
+            target.resource.variant
+            for target in targets
+            if isinstance(target.resource, Variant) and target.resource.endpoint == endpoint
+        }
 
     def _known_regions(self) -> Iterable[Region]:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,8 @@ from local_aws.service import Call, LocalContext
 
 SHORT_DEPLOYMENT_SECONDS = 3.0
 _LOG = logging.getLogger(__name__)
+
+_TOKEN = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,127}")
 
 
 class CloudFormationService:
@@ -49,6 +52,7 @@ class CloudFormationService:
         try:
             operation = cloudformation_model().operation_model(action)
             handler = self._handler(action)
+            _check_token(form.get("ClientRequestToken", "token"))
             caller = Caller(call.account, call.region)
             return result_response(operation, handler(caller, parse_form(operation, form)))
         except OperationNotFoundError:
@@ -92,3 +96,12 @@ class CloudFormationService:
         thread.start()
         # a client that finds the deployment in progress asks again after some seconds only
         thread.join(timeout=SHORT_DEPLOYMENT_SECONDS)
+
+
+def _check_token(token: str) -> None:
+    if not _TOKEN.fullmatch(token):
+        raise CloudFormationError(
+            "ValidationError",
+            f"1 validation error detected: Value '{token}' at 'clientRequestToken' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {_TOKEN.pattern}",
+        )

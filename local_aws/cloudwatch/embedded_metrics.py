@@ -6,6 +6,8 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatc
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,18 +16,15 @@ from typing import Any
 MOST_DIMENSIONS = 30
 MOST_VALUES = 100
 MOST_METRICS = 100
-# A distribution becomes single values, of which moto keeps each: so many at most, in the same proportions. Averages and
-# percentiles stay what they are, and the number of samples doesn't.
-MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Datum:
-    """One value of a metric; `timestamp` is in UTC."""
+    """Values of a metric, with how often each of them came; `timestamp` is in UTC."""
 
     namespace: str
     name: str
-    value: float
+    values: Mapping[float, float]
     timestamp: datetime
     dimensions: Mapping[str, str] = field(default_factory=dict)
     unit: str = "None"
@@ -55,16 +54,16 @@ def _directed(event: Mapping[str, Any], directive: Mapping[str, Any], timestamp:
         name = metric.get("Name") if isinstance(metric, Mapping) else None
         if not isinstance(name, str):
             continue
-        for value in _values(event.get(name)):
-            for dimensions in sets:
-                yield Datum(
-                    namespace=directive["Namespace"],
-                    name=name,
-                    value=value,
-                    timestamp=timestamp,
-                    dimensions=dimensions,
-                    unit=metric.get("Unit") or "None",
-                )
+        values = _values(event.get(name))
+        for dimensions in sets if values else []:
+            yield Datum(
+                namespace=directive["Namespace"],
+                name=name,
+                values=values,
+                timestamp=timestamp,
+                dimensions=dimensions,
+                unit=metric.get("Unit") or "None",
+            )
 
 
 def _dimensions(event: Mapping[str, Any], names: Any) -> dict[str, str] | None:
@@ -74,26 +73,25 @@ def _dimensions(event: Mapping[str, Any], names: Any) -> dict[str, str] | None:
     return found if len(found) == len(set(names)) else None
 
 
-def _values(value: Any) -> list[float]:
+def _values(value: Any) -> dict[float, float]:
     if isinstance(value, Mapping):
-        return _samples(value.get("Values"), value.get("Counts"))
+        return _distribution(value.get("Values"), value.get("Counts"))
     values = value[:MOST_VALUES] if isinstance(value, list) else [value]
-    return [float(each) for each in values if _is_number(each)]
+    return dict(Counter(float(each) for each in values if _is_number(each)))
 
 
-def _samples(values: Any, counts: Any) -> list[float]:
-    """The values of a distribution, each as often as it is counted."""
+def _distribution(values: Any, counts: Any) -> dict[float, float]:
     if not isinstance(values, list) or not isinstance(counts, list) or len(values) != len(counts):
-        return []
+        return {}
     if len(values) > MOST_VALUES or not all(_is_number(each) for each in (*values, *counts)):
-        return []
-    share = min(1.0, MOST_SAMPLES / max(sum(counts), 1))
-    return [
-        float(value)
-        for value, count in zip(values, counts, strict=True)
-        for _ in range(max(round(count * share), 1) if count > 0 else 0)
-    ]
+        return {}
+    found: dict[float, float] = {}
+    for value, count in zip(values, counts, strict=True):
+        if count > 0:
+            found[float(value)] = found.get(float(value), 0.0) + count
+    return found
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # json reads NaN and Infinity, which aren't of the format
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -204,7 +204,8 @@ def _actions(alarm: Any, state: str) -> list[str]:
 def _member(datum: Datum, passed: timedelta) -> dict[str, Any]:
     return {
         "MetricName": datum.name,
-        "Value": datum.value,
+        "Values": list(datum.values),
+        "Counts": list(datum.values.values()),
         "Unit": datum.unit,
         # as moto keeps times: in UTC without saying so
         "Timestamp": (datum.timestamp + passed).replace(tzinfo=None),

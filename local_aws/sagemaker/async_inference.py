@@ -23,7 +23,7 @@ _PREFIX = "X-Amzn-SageMaker-"
 
 
 class AsyncInference:
-    """The queues of the asynchronous endpoints of one account and region, each from its first request on."""
+    """The queues of the asynchronous endpoints of one account and region."""
 
     def __init__(self, workspace: Workspace, endpoints: Endpoints, models: Models) -> None:
         self._workspace = workspace
@@ -93,15 +93,20 @@ class AsyncInference:
             return known[1]
 
     def _heard(self, detail: Mapping[str, Any]) -> None:
-        """An endpoint may have got instances, or is going."""
+        """An endpoint may have got instances, be new, or go."""
+        name = str(detail["EndpointName"])
+        deleted = _status(detail) == "DELETING"
         with self._lock:
-            found = self._queues.get(str(detail["EndpointName"]))
-            if found is not None and _is_deleted(detail):
-                del self._queues[str(detail["EndpointName"])]
-        if found is not None and _is_deleted(detail):
+            found = self._queues.pop(name, None) if deleted else self._queues.get(name)
+        if found is not None and deleted:
             found[1].close()
         elif found is not None:
             found[1].look()
+        elif _status(detail) == "INSERVICE":
+            endpoint = self._endpoints.endpoint(name)
+            if endpoint.fleet is not None and "AsyncInferenceConfig" in endpoint.fleet.config:
+                # its backlog is measured from the start, so that it can be scaled to none
+                self._queue(endpoint)
 
 
 def _answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str | None]) -> Response:
@@ -114,6 +119,6 @@ def _refused(error: ApiError) -> Response:
     return _answer(error.status, {"Message": error.message}, {"x-amzn-ErrorType": error.code})
 
 
-def _is_deleted(detail: Mapping[str, Any]) -> bool:
-    # events write it in capital letters
-    return str(detail["EndpointStatus"]).upper() == "DELETING"
+def _status(detail: Mapping[str, Any]) -> str:
+    # events write it otherwise than Describe: IN_SERVICE
+    return str(detail["EndpointStatus"]).upper().replace("_", "")

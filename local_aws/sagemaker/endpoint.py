@@ -80,6 +80,8 @@ class Endpoint:
                     "DestinationS3Uri": capture["DestinationS3Uri"],
                     "KmsKeyId": capture.get("KmsKeyId", ""),
                 }
+            if "AsyncInferenceConfig" in fleet.config:
+                record["AsyncInferenceConfig"] = fleet.config["AsyncInferenceConfig"]
         pending = self._pending()
         if pending:
             record["PendingDeploymentSummary"] = pending
@@ -91,8 +93,9 @@ class Endpoint:
             return None
         variants = following.described()
         for variant in variants:
-            # the instances that have traffic
-            variant["CurrentInstanceCount"] = math.ceil(share * variant["DesiredInstanceCount"] - 1e-9)
+            if "DesiredInstanceCount" in variant:
+                # the instances that have traffic
+                variant["CurrentInstanceCount"] = math.ceil(share * variant["DesiredInstanceCount"] - 1e-9)
             if stage:
                 variant["VariantStatus"] = [stage]
         summary: dict[str, Any] = {

@@ -14,12 +14,14 @@ from local_aws.cloudwatch.alarm_states import alarm_states
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.endpoint import Endpoint
 from local_aws.sagemaker.endpoint_metrics import EndpointMetrics, VariantKey
+from local_aws.sagemaker.endpoint_shapes import check_update
 from local_aws.sagemaker.fleet import Fleet
 from local_aws.sagemaker.listing import listed
 from local_aws.sagemaker.model_server import ServerFailure
 from local_aws.sagemaker.models import EndpointConfigs, Models
 from local_aws.sagemaker.release import Release, RolledBack, Stopped
 from local_aws.sagemaker.release_plan import ReleasePlan, plan
+from local_aws.sagemaker.serverless import ServerlessVariant
 from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 EVENT = "SageMaker Endpoint State Change"
@@ -129,11 +131,12 @@ class Endpoints:
                 raise ApiError(
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
                 )
+            if endpoint.fleet is not None:
+                check_update(self._workspace, endpoint.fleet.config, config, endpoint.name)
             deployment = request.get("DeploymentConfig")
             if request.get("RetainDeploymentConfig"):
                 deployment = deployment or endpoint.record.get("LastDeploymentConfig")
-            counts = {each["VariantName"]: each.get("InitialInstanceCount", 0) for each in config["ProductionVariants"]}
-            planned = plan(deployment, counts)
+            planned = plan(deployment, _counts(request, config, endpoint.fleet))
             self._check_alarms(planned)
             endpoint.record.pop("FailureReason", None)
             endpoint.record.pop("LastDeploymentConfig", None)
@@ -198,10 +201,13 @@ class Endpoints:
 
     def _release(self, endpoint: Endpoint, planned: ReleasePlan, worker: Worker) -> None:
         def told() -> None:
-            detail = {**endpoint.described(), "EndpointStatus": _STATUSES[endpoint.status], "Tags": {}}
-            self._workspace.emit(DEPLOYMENT_EVENT, detail, endpoint.record["EndpointArn"])
+            self._tell_deployment(endpoint, endpoint.described())
 
         Release(self._workspace, endpoint, planned, worker, told=told, stopped=self._closed.is_set).run()
+
+    def _tell_deployment(self, endpoint: Endpoint, described: Record) -> None:
+        detail = {**described, "EndpointStatus": _STATUSES[endpoint.status], "Tags": {}}
+        self._workspace.emit(DEPLOYMENT_EVENT, detail, endpoint.record["EndpointArn"])
 
     def _update_weights(self, request: Record) -> Record:
         endpoint = self.endpoint(request["EndpointName"])
@@ -218,15 +224,29 @@ class Endpoints:
                     raise ApiError(
                         "ValidationException", f"The variant name(s) {wish['VariantName']!r} is/are not present."
                     )
+                variants[wish["VariantName"]].check_wish(wish)
             endpoint.record.pop("FailureReason", None)
             self._set_status(endpoint, "Updating")
             for wish in wishes:
                 variant = variants[wish["VariantName"]]
                 variant.weight = float(wish.get("DesiredWeight", variant.weight))
-                if wish.get("DesiredInstanceCount", variant.desired_count) != variant.desired_count:
-                    variant.scale(wish["DesiredInstanceCount"])
+                count, before = wish.get("DesiredInstanceCount", variant.desired_count), variant.desired_count
+                if count != before:
+                    variant.scale(count)
+                    self._tell_scaling(endpoint, variant.name, f"Scaling {'out' if count > before else 'in'}", count)
+                if isinstance(variant, ServerlessVariant) and "ServerlessUpdateConfig" in wish:
+                    variant.reconfigure(wish["ServerlessUpdateConfig"])
         threading.Thread(target=self._scaled, args=(endpoint, fleet), daemon=True).start()
         return {"EndpointArn": endpoint.record["EndpointArn"]}
+
+    def _tell_scaling(self, endpoint: Endpoint, variant: str, what: str, count: int) -> None:
+        described = endpoint.described()
+        message = f"{what} desired instance count to {count}."
+        stage = {"Status": "Updating", "StatusMessage": message, "StartTime": self._workspace.now()}
+        for each in (*described["ProductionVariants"], *described.get("ShadowProductionVariants", [])):
+            if each["VariantName"] == variant:
+                each["VariantStatus"] = [stage]
+        self._tell_deployment(endpoint, described)
 
     def _scaled(self, endpoint: Endpoint, fleet: Fleet) -> None:
         """Say that the endpoint is in service again, once its variants have the instances that they were to get."""
@@ -243,6 +263,11 @@ class Endpoints:
             if endpoint.status in ("Creating", "Updating", "Deleting"):
                 raise ApiError(
                     "ValidationException", f'Cannot update in-progress endpoint "{endpoint.record["EndpointArn"]}".'
+                )
+            if components := self._workspace.components_of(endpoint.name):
+                raise ApiError(
+                    "ValidationException",
+                    f"Endpoint {endpoint.name} has inference components: delete {', '.join(components)} first.",
                 )
             self._set_status(endpoint, "Deleting")
         threading.Thread(target=self._remove, args=(endpoint,), daemon=True).start()
@@ -268,3 +293,12 @@ class Endpoints:
 
     def _arn(self, name: str) -> str:
         return self._workspace.arn("endpoint", name)
+
+
+def _counts(request: Record, config: Record, serving: Fleet | None) -> dict[str, int]:
+    """Return how many instances each variant of an update gets: what its configuration says, or what it has by now."""
+    counts = {each["VariantName"]: int(each.get("InitialInstanceCount", 0)) for each in config["ProductionVariants"]}
+    excluded = {each["VariantPropertyType"] for each in request.get("ExcludeRetainedVariantProperties", [])}
+    if serving is not None and request.get("RetainAllVariantProperties") and "DesiredInstanceCount" not in excluded:
+        counts |= {name: count for name, count in serving.counts().items() if name in counts}
+    return counts

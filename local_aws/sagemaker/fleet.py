@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from local_aws.sagemaker.component_host import HostVariant
 from local_aws.sagemaker.data_capture import DataCapture
 from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import DRAIN_SECONDS
 from local_aws.sagemaker.models import Models
+from local_aws.sagemaker.serverless import ServerlessVariant
 from local_aws.sagemaker.shadow import Shadow
 from local_aws.sagemaker.variant import Variant
 from local_aws.sagemaker.workspace import Record, Workspace
@@ -37,9 +39,9 @@ class Fleet:
         production = {item["VariantName"]: item for item in config["ProductionVariants"]}
         shadows = {item["VariantName"]: item for item in config.get("ShadowProductionVariants", [])}
         definitions = {**production, **shadows}
-        containers = {name: models.serving_container(item["ModelName"]) for name, item in definitions.items()}
+        containers = {name: _container(models, config, item) for name, item in definitions.items()}
         made = {
-            name: Variant(
+            name: _kind(definition)(
                 workspace,
                 key=VariantKey(endpoint, str(config["EndpointConfigName"]), name),
                 definition=definition,
@@ -134,11 +136,11 @@ class Fleet:
         return [
             {
                 "VariantName": name,
-                "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}],
+                "DeployedImages": [{"SpecifiedImage": variant.image, "ResolvedImage": variant.image}]
+                * bool(variant.image),
                 "CurrentWeight": variant.weight,
                 "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": variant.current_count,
-                "DesiredInstanceCount": variant.desired_count,
+                **variant.capacity(),
             }
             for name, variant in (self.shadows if shadows else self.variants).items()
         ]
@@ -162,3 +164,15 @@ class Fleet:
         variants = [variant for variant in self.variants.values() if variant.weight > 0] or list(self.variants.values())
         (chosen,) = _random.choices(variants, [variant.weight or 1 for variant in variants])
         return chosen
+
+
+def _container(models: Models, config: Record, definition: Record) -> Record:
+    if "ModelName" in definition:
+        return models.serving_container(definition["ModelName"])
+    return {"Image": "", "ExecutionRoleArn": config["ExecutionRoleArn"]}
+
+
+def _kind(definition: Record) -> type[Variant]:
+    if "ServerlessConfig" in definition:
+        return ServerlessVariant
+    return Variant if "ModelName" in definition else HostVariant

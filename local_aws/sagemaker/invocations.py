@@ -40,15 +40,16 @@ class Invocations:
                     raise ApiError("ValidationError", f"Variant {target} not found for endpoint {endpoint}")
                 try:
                     with fleet.serving(target) as variant:
-                        return self._through(variant, fleet, request)
+                        return self.through(variant, fleet, request)
                 except FleetRetired:
                     continue
                 except NoInstance as error:
                     raise ApiError("ServiceUnavailable", str(error), 503) from error
         except ApiError as error:
-            return _error(error.code, error.status, {"Message": error.message})
+            return refused(error)
 
-    def _through(self, variant: Variant, fleet: Fleet, request: Request) -> Response:
+    def through(self, variant: Variant, fleet: Fleet, request: Request) -> Response:
+        """Have a variant answer a request, which is measured, and captured as its fleet is; NoInstance for none."""
         began = time.monotonic()
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         body = request.get_data()
@@ -122,6 +123,11 @@ class Invocations:
                 "LogStreamArn": f"arn:aws:logs:{workspace.region}:{workspace.account}:log-group:{group}",
             },
         )
+
+
+def refused(error: ApiError) -> Response:
+    """Return an error as the runtime API words it."""
+    return _error(error.code, error.status, {"Message": error.message})
 
 
 def _exchange(variant: str, request: Request, body: bytes, answer: Answer) -> Exchange:

@@ -146,11 +146,10 @@ class EndpointConfigs:
                 "ValidationException",
                 f"a shadow variant needs exactly one production variant and no other shadow, got {', '.join(names)}",
             )
-        check_shape(request)
+        check_shape(request, self._models.model)
         for variant in variants:
-            if "ModelName" not in variant:
-                raise ApiError("ValidationException", f"variant {variant['VariantName']!r} has no ModelName")
-            self._models.model(variant["ModelName"])
+            if "ModelName" in variant:
+                self._models.model(variant["ModelName"])
             instance = variant.get("InstanceType", "")
             if request.get("KmsKeyId") and _LOCAL_DISK.match(instance):
                 raise ApiError(

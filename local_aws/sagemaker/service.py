@@ -14,6 +14,7 @@ from local_aws.sagemaker import async_inference
 from local_aws.sagemaker.async_inference import AsyncInference
 from local_aws.sagemaker.automl.operations import AutoMLOperations
 from local_aws.sagemaker.endpoints import Endpoints
+from local_aws.sagemaker.inference_components import HEADER, InferenceComponents
 from local_aws.sagemaker.invocations import PATH, Invocations
 from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
 from local_aws.sagemaker.mlflow import MlflowApps
@@ -45,6 +46,7 @@ class Region:
         self.endpoints = Endpoints(self.workspace, self.configs, self.models)
         self.invocations = Invocations(self.workspace, self.endpoints)
         self.async_inference = AsyncInference(self.workspace, self.endpoints, self.models)
+        self.components = InferenceComponents(self.workspace, self.endpoints, self.models, self.invocations)
         self.mlflow = MlflowApps(self.workspace)
         self.workspace.variables = self.mlflow.container_variables
         runners = StepRunners(
@@ -53,7 +55,7 @@ class Region:
         self.pipelines = Pipelines(self.workspace, runners)
         parts = (
             self.workspace, self.training, self.processing, self.tuning, self.automl, self.registry, self.models,
-            self.transform, self.configs, self.endpoints, self.mlflow, self.pipelines,
+            self.transform, self.configs, self.endpoints, self.components, self.mlflow, self.pipelines,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -68,6 +70,7 @@ class Region:
         self.training.close()
         self.processing.close()
         self.async_inference.close()
+        self.components.close()
         self.endpoints.close()
         self.mlflow.close()
 
@@ -91,6 +94,8 @@ class SageMakerService:
         try:
             if invocation:
                 name = unquote(invocation["endpoint"])
+                if HEADER in call.request.headers:
+                    return region.components.invoke(name, call.request.headers[HEADER], call.request)
                 return region.async_inference.refusal(name) or region.invocations.invoke(name, call.request)
             if queued:
                 return region.async_inference.invoke(unquote(queued["endpoint"]), call.request)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_aws.json_api import ApiError
 from local_aws.sagemaker.endpoint_metrics import VariantKey
 from local_aws.sagemaker.model_server import (
     ANSWER_SECONDS,
@@ -74,7 +75,6 @@ class Variant:
         self.image = str(container["Image"])
         self.desired_count = int(definition.get("InitialInstanceCount", 0))
         self.failure = ""
-        self._serverless = "ServerlessConfig" in definition
         self._workspace = workspace
         self._endpoint = key.endpoint
         self._definition = definition
@@ -90,8 +90,6 @@ class Variant:
     @property
     def current_count(self) -> int:
         """The number of instances in service; beyond those that run here, as many as were asked for."""
-        if self._serverless:
-            return self.desired_count
         with self._changed:
             running = len(self._instances)
             return self.desired_count if running == self._wanted() else running
@@ -101,6 +99,15 @@ class Variant:
         """The instances in service."""
         with self._changed:
             return [instance.server for instance in self._instances]
+
+    def capacity(self) -> Record:
+        """Return the members of DescribeEndpoint that say how much of the variant there is."""
+        return {"CurrentInstanceCount": self.current_count, "DesiredInstanceCount": self.desired_count}
+
+    def check_wish(self, wish: Mapping[str, Any]) -> None:
+        """Refuse a DesiredWeightAndCapacity that asks for what the variant doesn't have: ApiError."""
+        if "ServerlessUpdateConfig" in wish:
+            raise ApiError("ValidationException", f"variant {self.name} has instances, and no ServerlessUpdateConfig")
 
     def start(self) -> None:
         """Start the first instances and wait until they are healthy; ServerFailure when one isn't."""
@@ -186,7 +193,7 @@ class Variant:
             thread.join(timeout=grace_seconds + DRAIN_SECONDS)
 
     def _wanted(self) -> int:
-        return 1 if self._serverless else min(self.desired_count, MAX_LOCAL_INSTANCES)
+        return min(self.desired_count, MAX_LOCAL_INSTANCES)
 
     def _say_cap(self) -> None:
         if self.desired_count > MAX_LOCAL_INSTANCES:

@@ -40,7 +40,8 @@ class Workspace:
     """Names, clients, tags and images of one account and region. `lock` guards the records of every part.
 
     `tagged` holds who is told of new tags, by the kind of resource that an ARN names, `listeners` who is told of events
-    by their detail type, before those leave SageMaker; they mustn't wait.
+    by their detail type, before those leave SageMaker; they mustn't wait. `components_of` names the inference
+    components on an endpoint.
     """
 
     def __init__(self, context: LocalContext, account: str, region: str) -> None:
@@ -51,6 +52,7 @@ class Workspace:
         self._tags: dict[str, dict[str, str]] = {}
         self.tagged: dict[str, Callable[[str, Mapping[str, str]], None]] = {}
         self.listeners: dict[str, list[Callable[[Mapping[str, Any]], None]]] = {}
+        self.components_of: Callable[[str], list[str]] = lambda _: []
         self._events: deque[tuple[str, Any, str]] = deque()
         self._events_lock = threading.Lock()
         self._delivering = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ def _request(shape: Shape, value: Any) -> Any:
         return [_request(shape.member, item) for item in value]
     if isinstance(shape, MapShape) and isinstance(value, Mapping):
         return {key: _request(shape.value, item) for key, item in value.items()}
+    if shape.type_name == "blob" and isinstance(value, Mapping | list):
+        return json.dumps(value, separators=(",", ":")).encode()
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,7 +117,9 @@ def test_each_setting_changes_the_stack(name: str, variants: Templates) -> None:
             "more": "scaled", "daily": "scaled", "patient": "asynchronous", "parallel": "asynchronous",
             "provisioned": "serverless", "concurrent": "serverless", "half": "shadow", "pair": "shadow",
             "waiting": "canary", "percent": "canary"}.get(name, "plain")  # fmt: skip
-    assert variants[name]["Resources"] != variants[base]["Resources"]
+    changed, unchanged = (json.dumps(variants[each]["Resources"], sort_keys=True) for each in (name, base))
+    # the state machine of releases names its stack
+    assert changed.replace(f"dev-{name}", "dev-stack") != unchanged.replace(f"dev-{base}", "dev-stack")
 
 
 def test_the_security_pack_finds_nothing_unanswered_in_any(audited: Audit) -> None:
@@ -178,6 +181,10 @@ def test_every_alarm_takes_back_and_tells_and_watches_the_new_fleet_alone(varian
         properties = alarm["Properties"]
         assert properties["AlarmActions"]
         assert properties["TreatMissingData"] == "notBreaching"
+        assert {"GetAtt"} <= set(re.findall(r"Fn::(GetAtt)", json.dumps(properties["AlarmName"]))), "new each release"
+        periods = [each["MetricStat"]["Period"] for each in properties.get("Metrics", []) if "MetricStat" in each]
+        assert set(periods or [properties["Period"]]) == {60}
+        assert properties["EvaluationPeriods"] == (1 if "Shift" in name else 3)
         metrics = [each["MetricStat"]["Metric"] for each in properties.get("Metrics", []) if "MetricStat" in each]
         for metric in metrics or [properties]:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
@@ -198,7 +205,6 @@ def test_endpoint_that_is_off_has_no_fleet_and_keeps_the_rest(variants: Template
     assert off < on
     assert gone == {
         "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint", "AWS::CloudWatch::Alarm",
-        "AWS::IAM::Policy",
     }  # fmt: skip
     assert "EndpointName" not in variants["off"]["Outputs"]
 
@@ -222,8 +228,11 @@ def test_scaled_variant_keeps_its_count_and_takes_weights_and_capture_anew(varia
 def test_asynchronous_endpoint_scales_to_none_and_comes_back_by_its_backlog(variants: Templates) -> None:
     policies = of_type(variants["asynchronous"], "AWS::ApplicationAutoScaling::ScalingPolicy")
     assert {each["PolicyType"] for each in policies} == {"TargetTrackingScaling", "StepScaling"}
-    (alarm,) = of_type(variants["asynchronous"], "AWS::CloudWatch::Alarm")
-    assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
+    alarms = {each["MetricName"]: each for each in of_type(variants["asynchronous"], "AWS::CloudWatch::Alarm")}
+    assert set(alarms) == {
+        "HasBacklogWithoutCapacity", "Invocation5XXErrors", "Invocation4XXErrors", "PredictionShift",
+    }  # fmt: skip
+    alarm = alarms["HasBacklogWithoutCapacity"]
     (waking,) = [name for name in variants["asynchronous"]["Resources"] if "Waking" in name]
     assert alarm["AlarmActions"] == [{"Ref": waking}]
 
@@ -252,6 +261,16 @@ def test_challenger_comes_with_its_version_and_goes_with_it(variants: Templates)
         assert share == ((20, 80) if name == "split" else (10, 100))
 
 
+def test_challenger_that_answers_is_watched_and_takes_nothing_back(variants: Templates) -> None:
+    template = variants["split"]
+    alarms = {name for name, each in template["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    watched = only(template, "AWS::SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    others = alarms - {each["AlarmName"]["Ref"] for each in watched}
+    assert len(others) == 3
+    assert all("ChallengerAlarms" in name for name in others)
+    assert not [name for name in variants["shadow"]["Resources"] if "ChallengerAlarms" in name]
+
+
 def test_serverless_endpoint_has_neither_instances_nor_capture_nor_a_release_in_parts(variants: Templates) -> None:
     configuration = only(variants["serverless"], "AWS::SageMaker::EndpointConfig")
     assert "DataCaptureConfig" not in configuration
@@ -268,6 +287,15 @@ def test_serverless_endpoint_has_neither_instances_nor_capture_nor_a_release_in_
         ({"release": {"strategy": "canary"}}, "canary moves 10 % of 1 instance.*more instances"),
         ({"instance_count": 3, "release": {"percent": 40}}, r"canary moves 40 % of 3 instances, which is 2"),
         ({"instance_count": 4, "release": {"strategy": "linear", "percent": 5}}, "linear must lie between 10 and 50"),
+        (
+            {"instance_count": 4, "scaling": {}, "release": {"strategy": "canary", "percent": 25}},
+            "canary moves 25 % of 1 instance",
+        ),
+        (
+            {"instance_count": 10, "release": {"strategy": "linear", "wait_minutes": 60, "bake_minutes": 60}},
+            "takes 11.0 hours, and SageMaker gives up after 8",
+        ),
+        ({"capture_percent": 0, "serverless": {}, "release": {"strategy": "canary"}, "instance_count": 2}, "no effect"),
         ({"release": {"wait_minutes": 61}}, "less than or equal to 60"),
         ({"scaling": {"minimum": 3, "maximum": 2}}, "must be at most the maximum, 2, got 3"),
         ({"scaling": {"minimum": 2}}, "must be from 2 to 4 as scaling says, got 1"),

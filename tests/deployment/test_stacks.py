@@ -44,7 +44,7 @@ def test_the_first_deployment_needs_no_model_and_no_parameter(templates: Templat
     assert serving["Parameters"]["ModelPackageArn"]["Default"] == ""
     conditional = {each["Type"] for each in serving["Resources"].values() if "Condition" in each}
     fleet = {"AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint"}
-    assert conditional == {*fleet, "AWS::CloudWatch::Alarm", "AWS::IAM::Policy"}
+    assert conditional == {*fleet, "AWS::CloudWatch::Alarm", "AWS::SSM::Parameter"}
     for template in templates.values():
         assert not [each for each in template.get("Parameters", {}).values() if "Default" not in each]
 

@@ -101,9 +101,9 @@ def test_what_the_demo_prints_to_try_next_works(platform: Platform, tmp_path: Pa
     assert (tmp_path / "data.html").stat().st_size > 0
 
 
-def test_release_of_what_serves_already_changes_nothing(platform: Platform) -> None:
+def test_approval_of_what_serves_already_changes_nothing(platform: Platform) -> None:
     before = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
-    assert "dev-flight-delay serves it" in platform.run(["mlops", "release", "flight_delay"]).stdout
+    assert "version 1 serves, after 0 s" in platform.run(["mlops", "model", "approve", "flight_delay"]).stdout
     after = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.config import Config
 
 from tests.end_to_end.conftest import Platform
 from tests.end_to_end.test_3_redeploy import ENDPOINT, ROW
@@ -21,14 +21,19 @@ APPROVAL_SECONDS = 60
 @contextmanager
 def steady_client(platform: Platform) -> Iterator[None]:
     """Ask the endpoint all the time; what it says in the end is that every answer was one."""
-    runtime, failures, answers, stop = platform.client("sagemaker-runtime"), [], [0], threading.Event()
+    once = Config(retries={"total_max_attempts": 1})
+    runtime = platform.deployment.session.session.client(
+        "sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{platform.port}", config=once
+    )
+    failures: list[Exception] = []
+    answers, stop = [0], threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
             try:
                 runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=ROW)["Body"].read()
                 answers[0] += 1
-            except ClientError as error:
+            except Exception as error:
                 failures.append(error)
             time.sleep(0.01)
 

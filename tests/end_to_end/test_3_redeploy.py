@@ -49,7 +49,8 @@ def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request
     before = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
     assert before["DataCaptureConfig"]["CurrentSamplingPercentage"] == 100
     declared = fork / "ml_code" / "models" / "flight_delay" / "model.yaml"
-    text, count = re.subn(r"capture_percent: \d+", "capture_percent: 7", declared.read_text())
+    settings = "capture_percent: 7\n  scaling: {minimum: 1, maximum: 2}\n  challenger: {mode: shadow, percent: 100}"
+    text, count = re.subn(r"capture_percent: \d+", settings, declared.read_text())
     assert count == 1
     declared.write_text(text)
     answers, failures, stop = [0], [], threading.Event()
@@ -79,6 +80,25 @@ def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request
     assert answers[0] > 0
     configs = [item["EndpointConfigName"] for item in sagemaker.list_endpoint_configs()["EndpointConfigs"]]
     assert configs == [after["EndpointConfigName"]], "the replaced configuration is gone"
+
+
+def test_version_is_tried_in_the_shadow_of_the_one_that_serves_on_a_scaled_endpoint(platform: Platform) -> None:
+    sagemaker, scaling = platform.client("sagemaker"), platform.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["ResourceId"], target["MaxCapacity"]) == (f"endpoint/{ENDPOINT}/variant/live", 2)
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=ENDPOINT, DesiredWeightsAndCapacities=[{"VariantName": "live", "DesiredInstanceCount": 2}]
+    )
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=ENDPOINT, WaiterConfig={"Delay": 1})
+    told = platform.run(["mlops", "model", "challenge", "flight_delay", "1"]).stdout
+    assert "version 1 is tried" in told
+    found = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+    assert [each["VariantName"] for each in found["ShadowProductionVariants"]] == ["challenger"]
+    counts = {each["VariantName"]: each["DesiredInstanceCount"] for each in found["ProductionVariants"]}
+    assert counts == {"live": 2}, "an update keeps what scaling has set"
+    runtime = platform.client("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=ROW)
+    assert answer["InvokedProductionVariant"] == "live"
 
 
 def test_emptied_environment_is_destroyed_with_its_processes(platform: Platform, fork: Path) -> None:

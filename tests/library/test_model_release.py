@@ -20,7 +20,14 @@ from mlops_constructs.model_release import ModelRelease
 from mlops_constructs.release_definition import Release, release_definition
 
 Find = Callable[..., Any]
-RELEASE = Release(stack_name="stack", group_name="dev-late", pin_name="/pin", bucket_name="bucket", prefix="late/")
+RELEASE = Release(
+    stack_name="stack",
+    group_name="dev-late",
+    pin_name="/pin",
+    bucket_name="bucket",
+    prefix="late/",
+    endpoint_name="dev-late",
+)
 
 
 @pytest.fixture
@@ -37,6 +44,7 @@ def release(stack: Stack, key: kms.Key) -> ModelRelease:
         records=s3.Bucket(stack, "Records"),
         prefix="late/releases/",
         key=key,
+        endpoint_name="dev-late",
     )
 
 
@@ -55,14 +63,14 @@ def test_state_machine_may_do_what_its_states_call(release: ModelRelease, resour
 
 
 def test_state_machine_is_held_to_its_own_stack_its_group_its_pin_and_its_records(
-    release: ModelRelease, resources: Find, statements: Find
+    release: ModelRelease, stack: Stack, resources: Find, statements: Find
 ) -> None:
     del release
     (role,) = [name for name in resources("AWS::IAM::Role") if name.startswith("ReleaseRole")]
     for each in statements(role):
         places = json.dumps(each["Resource"])
         for action, part in (
-            ("cloudformation:UpdateStack", ":stack/"),
+            ("cloudformation:UpdateStack", f":stack/{stack.stack_name}/*"),
             ("sagemaker:UpdateModelPackage", "model-package/dev-late/*"),
             ("ssm:GetParameter", ":parameter/dev-late/pinned-version"),
             ("s3:PutObject", "/late/releases/*"),
@@ -74,7 +82,7 @@ def test_state_machine_is_held_to_its_own_stack_its_group_its_pin_and_its_record
 
 def test_tasks_fit_their_services() -> None:
     found = tasks()
-    assert len(found) == 10
+    assert len(found) == 12
     for task in found:
         service, name = task["Resource"].split(":")[-2:]
         model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
@@ -112,10 +120,8 @@ def test_released_version_can_be_looked_up_and_makes_every_release_a_change(
 ) -> None:
     release.on_failure("Failed", targets.SnsTopic(sns.Topic(stack, "Topic")))
     parameters = {each["Properties"]["Name"]: each["Properties"] for each in resources("AWS::SSM::Parameter").values()}
-    assert parameters["/dev-late-endpoint/released-version"]["Value"] == {
-        "Fn::If": ["Named", {"Ref": "Package"}, "none"]
-    }
-    assert parameters["/dev-late/pinned-version"]["Value"] == "none"
+    assert parameters["/dev-late-endpoint/released-version"]["Value"] == {"Ref": "Package"}
+    assert set(parameters) == {"/dev-late-endpoint/released-version"}, "a pin is people's own"
     rules = [each["Properties"] for each in resources("AWS::Events::Rule").values()]
     assert any(each["EventPattern"]["source"] == ["aws.states"] for each in rules)
 

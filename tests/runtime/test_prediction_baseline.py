@@ -26,7 +26,7 @@ def test_index_is_as_calculated_by_hand() -> None:
 def test_ranges_hold_a_tenth_each_and_a_bound_belongs_to_the_range_above() -> None:
     baseline = PredictionBaseline.of(np.arange(1000) / 1000)
     assert len(baseline.edges) == 9
-    assert set(baseline.counts) <= {99, 100, 101}
+    assert set(baseline.counts) <= {99, 100, 101}, baseline.counts
     assert count_in((0.5,), np.array([0.4, 0.5, 0.6])).tolist() == [1, 2]
 
 
@@ -41,9 +41,24 @@ def test_same_predictions_have_not_shifted_and_others_have() -> None:
 
 def test_model_that_mostly_says_the_same_has_fewer_ranges() -> None:
     baseline = PredictionBaseline.of(np.array([0.1] * 95 + [0.9] * 5))
-    assert baseline.edges == (0.1,)
-    assert baseline.counts == (0, 100)
-    assert baseline.shift(np.array([0, 300])) < 0.01
+    assert baseline.edges == (0.5,)
+    assert baseline.counts == (95, 5)
+    assert baseline.shift(np.array([285, 15])) < 0.01
+
+
+def test_last_digit_of_a_frequent_prediction_shifts_nothing() -> None:
+    random = np.random.default_rng(3)
+    values = np.array([0.05, 0.051, 0.2, 0.35, 0.5])
+    predictions = values[random.integers(0, 5, 2000)]
+    baseline = PredictionBaseline.of(predictions)
+    for engine in (np.nextafter(predictions, 0), np.nextafter(predictions, 1), predictions - 5e-7, predictions + 5e-7):
+        assert baseline.shift(count_in(baseline.edges, engine)) < 1e-9
+
+
+def test_model_that_always_says_the_same_has_one_range() -> None:
+    baseline = PredictionBaseline.of(np.full(50, 0.3))
+    assert (baseline.edges, baseline.counts) == ((), (50,))
+    assert baseline.shift(np.array([400])) == 0
 
 
 def test_baseline_lies_beside_the_model_and_a_broken_one_is_told(tmp_path: Path) -> None:

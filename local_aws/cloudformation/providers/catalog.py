@@ -63,6 +63,7 @@ _TABLES: tuple[ApiResource, ...] = (
     sagemaker.MODEL,
     sagemaker.ENDPOINT_CONFIG,
     sagemaker.ENDPOINT,
+    sagemaker.INFERENCE_COMPONENT,
     sagemaker.MLFLOW_APP,
     autoscaling.SCALABLE_TARGET,
     autoscaling.SCALING_POLICY,

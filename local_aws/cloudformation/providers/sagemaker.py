@@ -1,4 +1,4 @@
-"""AWS::SageMaker: package groups, pipelines, models, endpoint configurations, endpoints and MLflow apps."""
+"""AWS::SageMaker: package groups, pipelines, models, endpoints with what they are made of, and MLflow apps."""
 
 from __future__ import annotations
 
@@ -168,5 +168,51 @@ MLFLOW_APP = ApiResource(
         "MlflowVersion": "read.MlflowVersion",
         "Status": "read.Status",
     },
+    tagging=_tagging("id"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceComponent(ApiResource):
+    """An inference component; it is there when it is in service, and gone when it is deleted."""
+
+    def settle(self, request: Request, scope: Scope) -> None:
+        """Wait until it is in service; ProviderFailure with SageMaker's reason when it isn't."""
+        name, client = scope["properties"]["InferenceComponentName"], request.client("sagemaker")
+        while True:
+            found: dict[str, Any] = client.describe_inference_component(InferenceComponentName=name)
+            if found["InferenceComponentStatus"] in ("Failed", "InService"):
+                break
+            request.pause(POLL_SECONDS)
+        if "FailureReason" in found:
+            raise ProviderFailure(found["FailureReason"])
+
+    def delete(self, request: Request) -> None:
+        """Delete it and wait until it is gone; one that is being changed is waited for first."""
+        client, name = request.client("sagemaker"), request.physical_id.rpartition("/")[2]
+        while True:
+            try:
+                found = client.describe_inference_component(InferenceComponentName=name)
+                if found["InferenceComponentStatus"] in ("InService", "Failed"):
+                    client.delete_inference_component(InferenceComponentName=name)
+            except ClientError as error:
+                if is_gone(error):
+                    return
+                raise
+            request.pause(POLL_SECONDS)
+
+
+INFERENCE_COMPONENT = InferenceComponent(
+    type="AWS::SageMaker::InferenceComponent",
+    service="sagemaker",
+    name_property="InferenceComponentName",
+    name_length=63,
+    create_operation=Operation("CreateInferenceComponent", body="", without=frozenset({"EndpointArn"})),
+    update_operation=Operation(
+        "UpdateInferenceComponent", body="", without=frozenset({"EndpointArn", "EndpointName", "VariantName"})
+    ),
+    delete_operation=Operation("DeleteInferenceComponent", {"InferenceComponentName": "id"}),
+    physical_id="created.InferenceComponentArn",
+    attributes={"InferenceComponentArn": "id", "InferenceComponentName": "properties.InferenceComponentName"},
     tagging=_tagging("id"),
 )

@@ -20,6 +20,8 @@ from model_runtime.errors import JobError
 
 FILE = "prediction_baseline.json"
 RANGES = 10
+TOLERANCE = 1e-5
+"""Values closer than this are the same, relative to the largest: two engines differ by a millionth (see onnx_trees)."""
 LEAST_ROWS = 200
 """Fewer predictions say nothing: by chance alone the index of n of them is about 9 / n."""
 
@@ -29,16 +31,24 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PredictionBaseline:
-    """The bounds between ranges, which hold a tenth of the predictions each where no value is frequent, and counts."""
+    """The bounds between ranges, and counts: about a tenth of the predictions each where no value is frequent."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
     @classmethod
     def of(cls, predictions: Floats) -> PredictionBaseline:
-        """Of finite predictions, one for each row."""
-        inner = np.unique(np.quantile(predictions, np.arange(1, RANGES) / RANGES))
-        edges = tuple(float(edge) for edge in inner)
+        """Of finite predictions, one for each row.
+
+        A bound lies between two predictions that differ, never on one: where many rows have the same prediction, the
+        last digit would decide about all of them.
+        """
+        values = np.unique(predictions.astype(np.float64))
+        apart = np.diff(values) > TOLERANCE * max(1.0, float(np.abs(values).max(initial=0.0)))
+        places = (values[:-1][apart] + values[1:][apart]) / 2
+        wanted = np.quantile(predictions, np.arange(1, RANGES) / RANGES)
+        after = np.searchsorted(places, wanted)
+        edges = tuple(float(edge) for edge in np.unique(places[after[after < len(places)]]))
         return cls(edges, tuple(count_in(edges, predictions).tolist()))
 
     def shift(self, counts: Counts) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,19 +91,19 @@ def _train(paths: ContainerPaths, cluster: Cluster, code: ModelCode, run: Run) -
     reason = write_onnx(booster, paths.model / BOOSTER_FILE, checked, paths.model)
     if reason:
         print(f"its endpoint will answer by XGBoost, not by ONNX Runtime: {reason}", flush=True)
-    _write_baseline(artifact, channels["validation"], paths.model)
+    _write_baseline(code.features, channels["validation"], paths.model)
     run.model(artifact, paths.model)
     diagnostics.write(paths.model, paths.output_data)
     job = os.environ.get("TRAINING_JOB_NAME", "training")
     print(f"{job}: {description.trees} trees in {time.monotonic() - started:.1f} s", flush=True)
 
 
-def _write_baseline(artifact: Artifact, validation: pl.DataFrame, directory: Path) -> None:
-    """What the model says of its validation rows, for its endpoint to compare with; not of one that answers itself."""
-    handler = InvocationHandler(artifact, directory)
+def _write_baseline(features: Sequence[str], validation: pl.DataFrame, directory: Path) -> None:
+    """What the model says of its validation rows, asked as its endpoint asks it; not of one that answers itself."""
+    handler = InvocationHandler.load(directory)
     if not handler.has_own_steps:
-        features = validation.select(pl.col(artifact.description.features).cast(pl.Float32))
-        PredictionBaseline.of(predict(handler, features)).write(directory)
+        rows = validation.select(pl.col(features).cast(pl.Float32))
+        PredictionBaseline.of(predict(handler, rows)).write(directory)
 
 
 def fit(code: ModelCode, train: pl.DataFrame, validation: pl.DataFrame, hyperparameters: Any) -> xgb.Booster:

@@ -82,8 +82,15 @@ def test_endpoint_scales_out_and_in_without_losing_a_request(three: Serving) -> 
     assert not load.failures
     assert load.said() == {"first"}
     assert len({three.invoke("pid") for _ in range(8)}) == 2
-    statuses = [detail["EndpointStatus"] for _, _, detail in three.server.events if "EndpointStatus" in detail]
+    statuses = [
+        detail["EndpointStatus"] for _, kind, detail in three.server.events if kind == "SageMaker Endpoint State Change"
+    ]
     assert statuses[-6:] == ["UPDATING", "IN_SERVICE"] * 3
+    told = [detail for _, kind, detail in three.server.events if kind == "SageMaker Endpoint Deployment State Change"]
+    messages = [each["ProductionVariants"][0]["VariantStatus"][0]["StatusMessage"] for each in told]
+    assert messages == [
+        f"Scaling {way} desired instance count to {count}." for way, count in (("in", 1), ("out", 4), ("in", 2))
+    ]
 
 
 def test_more_instances_than_this_machine_runs_are_counted_as_asked(

@@ -84,6 +84,14 @@ def test_instances_say_how_much_of_the_machine_they_use(
     assert 0 < told(measured, "MemoryUtilization", namespace="/aws/sagemaker/Endpoints")["Average"] < 50
 
 
+def test_metrics_are_told_before_time_moves_on(measured: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_metrics, "FLUSH_SECONDS", 3600.0)
+    measured.invoke()
+    assert told(measured, "Invocations")["SampleCount"] == 0
+    measured.server.context.clock.busy()
+    assert told(measured, "Invocations", EndpointConfigName="config")["SampleCount"] == 1
+
+
 def test_bucket_of_a_latency_is_one_percent_wide() -> None:
     for seconds in (0.000_1, 0.003, 0.25, 59.0):
         (found,) = endpoint_metrics._latencies({endpoint_metrics._bucket(seconds): 1})

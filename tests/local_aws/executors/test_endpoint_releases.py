@@ -245,6 +245,23 @@ def test_last_deployment_config_can_be_used_again(releases: Releases) -> None:
     assert "LastDeploymentConfig" not in serving.update("config-two")
 
 
+def test_release_is_planned_for_the_instances_that_a_scaled_endpoint_has(releases: Releases) -> None:
+    releases.new_model()
+    size = {"Type": "INSTANCE_COUNT", "Value": 2}
+    one_by_one = canary(wait=0)
+    one_by_one["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["CanarySize"] = size
+    with pytest.raises(ClientError, match="got 2 of 2"):
+        releases.update(one_by_one)
+    sagemaker = releases.serving.sagemaker
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="live", DesiredWeightsAndCapacities=[{"VariantName": "live", "DesiredInstanceCount": 4}]
+    )
+    releases.serving.settled()
+    found = releases.serving.update("config-two", RetainAllVariantProperties=True, DeploymentConfig=one_by_one)
+    assert found["EndpointConfigName"] == "config-two"
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 4
+
+
 def test_release_watched_by_an_unknown_alarm_is_refused(releases: Releases) -> None:
     releases.new_model()
     alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "nobody"}]}}

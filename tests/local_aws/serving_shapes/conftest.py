@@ -32,6 +32,7 @@ class Machine:
     """A running local AWS, its clock and images."""
 
     context: LocalContext
+    status: Callable[[], dict[str, Any]]
     clock: Clock
     images: dict[str, Image]
     folder: Path
@@ -100,7 +101,7 @@ def machine(
     images = {"unused": Image(sys.executable, ())}
     with running(tmp_path / "state", images, clock) as server:
         server.context.client("s3").create_bucket(Bucket="lake")
-        yield Machine(server.context, clock, images, tmp_path)
+        yield Machine(server.context, server.status, clock, images, tmp_path)
 
 
 @pytest.fixture

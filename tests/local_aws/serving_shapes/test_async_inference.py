@@ -150,8 +150,6 @@ def test_endpoint_wakes_from_no_instance_and_goes_back_to_none(asynchronous: Asy
         AlarmName="waiting", **BACKLOG, MetricName="HasBacklogWithoutCapacity", Statistic="Average", Period=60,
         EvaluationPeriods=1, Threshold=1.0, ComparisonOperator="GreaterThanOrEqualToThreshold", AlarmActions=[waking],
     )  # fmt: skip
-    asynchronous.ask()
-    asynchronous.told("SuccessTopic")
     machine.pass_time(minutes=30)
     assert asynchronous.count() == 0
     taken = asynchronous.ask()
@@ -174,6 +172,18 @@ def machine_scaling(asynchronous: Asynchronous) -> Any:
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 5.0, "CustomizedMetricSpecification": metric},
     )
     return scaling
+
+
+def test_requests_that_wait_are_answered_by_the_model_of_an_update(asynchronous: Asynchronous) -> None:
+    asynchronous.scale(0)
+    taken = asynchronous.ask()
+    asynchronous.serving.model("two", "second")
+    config = {"OutputConfig": {"S3OutputPath": "s3://lake/elsewhere"}}
+    asynchronous.serving.config("config-two", {"live": "two"}, AsyncInferenceConfig=config)
+    found = asynchronous.serving.update("config-two")
+    assert found["AsyncInferenceConfig"] == config
+    asynchronous.machine.settled()
+    assert asynchronous.content(taken["OutputLocation"]) == "second:"
 
 
 def test_backlog_is_measured(asynchronous: Asynchronous) -> None:

@@ -225,6 +225,15 @@ def test_scaled_endpoint_keeps_its_count_through_an_update(scaled: Scaled) -> No
     assert (scaled.count(), scaled.serving.invoke()) == (3, "second:")
 
 
+def test_variant_thats_scaled_keeps_its_name_and_machines(scaled: Scaled) -> None:
+    scaled.register()
+    scaled.serving.config("renamed", {"other": "one"})
+    with pytest.raises(ClientError, match="must be deregistered as a scalable target"):
+        scaled.serving.update("renamed")
+    scaled.api.deregister_scalable_target(**KEY)
+    assert scaled.serving.update("renamed")["ProductionVariants"][0]["VariantName"] == "other"
+
+
 def test_what_doesnt_exist_cant_be_scaled(scaled: Scaled) -> None:
     for absent in ("endpoint/none/variant/live", "endpoint/live/variant/none"):
         with pytest.raises(ClientError, match=f"doesn't exist: {absent}"):

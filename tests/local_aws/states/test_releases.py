@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
-from mlops_constructs.release_definition import NOT_PINNED, PACKAGE_PARAMETER, Release, release_definition
+from mlops_constructs.release_definition import PACKAGE_PARAMETER, Release, release_definition
 from tests.local_aws.states.conftest import States
 
 RELEASE = Release(
@@ -59,7 +63,6 @@ class Releases:
         self.ssm, self.s3 = client("ssm"), client("s3")
         self.sagemaker.create_model_package_group(ModelPackageGroupName=RELEASE.group_name)
         self.s3.create_bucket(Bucket=RELEASE.bucket_name)
-        self.pin(NOT_PINNED)
         self.machine = states.create_from(release_definition(RELEASE))
 
     def deploy(self, bad: str = BAD) -> None:
@@ -82,15 +85,19 @@ class Releases:
             ModelPackageArn=package, ModelApprovalStatus=status, ApprovalDescription=why
         )
 
-    def pin(self, value: str) -> None:
-        self.ssm.put_parameter(Name=RELEASE.pin_name, Type="String", Value=value, Overwrite=True)
+    def pin(self, package: str) -> None:
+        self.ssm.put_parameter(Name=RELEASE.pin_name, Type="String", Value=package, Overwrite=True)
+
+    def unpin(self) -> None:
+        self.ssm.delete_parameter(Name=RELEASE.pin_name)
 
     def approval(self, package: str) -> tuple[str, str]:
         found = self.sagemaker.describe_model_package(ModelPackageName=package)
         return found["ModelApprovalStatus"], found.get("ApprovalDescription", "")
 
     def start(self, **given: str) -> str:
-        return self.states.start(self.machine, given)
+        # as rules name what they start
+        return self.states.start(self.machine, given, name=f"{uuid.uuid4()}_{uuid.uuid4()}")
 
     def ended(self, *executions: str) -> list[dict[str, Any]]:
         """Let time pass, a second a look, until they have ended."""
@@ -122,6 +129,7 @@ class Releases:
 
     def remove(self) -> None:
         self.states.api.delete_state_machine(stateMachineArn=self.machine)
+        self.ssm.delete_parameters(Names=[RELEASE.pin_name])
         self.cloudformation.delete_stack(StackName=RELEASE.stack_name)
         self.cloudformation.get_waiter("stack_delete_complete").wait(
             StackName=RELEASE.stack_name, WaiterConfig={"Delay": 1}
@@ -199,7 +207,7 @@ def test_pinned_version_serves_whatever_is_approved_until_it_is_unpinned(release
     third = releases.register()
     releases.run(trigger="Approved", package=third)
     assert releases.serving() == first
-    releases.pin(NOT_PINNED)
+    releases.unpin()
     releases.run(trigger="unpin", reason="the audit is over")
     assert releases.serving() == third
     assert [each["asked"] for each in releases.records()] == ["the audit", "the audit is over"]
@@ -213,7 +221,7 @@ def test_pinned_version_that_is_not_approved_is_not_released(releases: Releases)
     releases.pin(other)
     found = releases.run(trigger="pin")
     assert (found["status"], found["error"]) == ("FAILED", "VersionIsNotApproved")
-    assert found["cause"] == f"{other} should serve, and is Rejected: approve it, or pin another version"
+    assert found["cause"] == f"{other} should serve, and is Rejected: approve it, or unpin it"
     assert releases.serving() == serving
 
 
@@ -245,6 +253,116 @@ def test_events_that_come_together_release_once(releases: Releases) -> None:
     outcomes = sorted(json.loads(each["output"])["outcome"] for each in found)
     assert outcomes == ["released", "unchanged", "unchanged"]
     assert releases.serving() == packages[-1]
+
+
+def test_rejection_during_a_release_keeps_its_reason_when_the_release_fails(releases: Releases) -> None:
+    good, bad = releases.register(), releases.register("PendingManualApproval")
+    releases.deploy(bad)
+    releases.run()
+    releases.decide(bad, "Approved")
+    definition = release_definition(RELEASE)
+    # a person is quicker than the state machine is to look at what came of its update
+    definition["States"]["LookAtFailed"] = {"Type": "Wait", "Seconds": 60, "Next": "Look"}
+    definition["States"]["Look"] = release_definition(RELEASE)["States"]["LookAtFailed"]
+    releases.states.api.update_state_machine(stateMachineArn=releases.machine, definition=json.dumps(definition))
+    execution = releases.start(trigger="Approved", package=bad)
+    deadline = time.monotonic() + 20
+    while releases.states.current_states(execution)[-1:] != ["LookAtFailed"]:
+        assert time.monotonic() < deadline
+        releases.states.pass_time(seconds=1)
+    releases.decide(bad, "Rejected", "never again")
+    (found,) = releases.ended(execution)
+    assert found["error"] == "ReleaseFailed"
+    assert releases.approval(bad) == ("Rejected", "never again")
+    assert releases.serving() == good
+
+
+def test_release_that_another_update_follows_at_once_was_one_all_the_same(releases: Releases) -> None:
+    releases.deploy()
+    first = releases.register()
+    definition = release_definition(RELEASE)
+    definition["States"]["WaitForEnd"] = {"Type": "Wait", "Seconds": 60, "Next": "LookAgain"}
+    releases.states.api.update_state_machine(stateMachineArn=releases.machine, definition=json.dumps(definition))
+    execution = releases.start(trigger="Approved", package=first)
+    deadline = time.monotonic() + 20
+    while releases.serving() != first or not releases.stack["StackStatus"].endswith("_COMPLETE"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = releases.register()
+    releases.cloudformation.update_stack(
+        StackName=RELEASE.stack_name,
+        UsePreviousTemplate=True,
+        Parameters=[
+            {"ParameterKey": PACKAGE_PARAMETER, "ParameterValue": second},
+            {"ParameterKey": "Other", "UsePreviousValue": True},
+        ],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    releases.cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=RELEASE.stack_name, WaiterConfig={"Delay": 1}
+    )
+    (found,) = releases.ended(execution)
+    assert json.loads(found["output"])["outcome"] == "released"
+    assert releases.approval(first)[0] == "Approved"
+    assert releases.serving() == second
+
+
+def test_update_that_cloudformation_refuses_says_nothing_of_the_version(releases: Releases) -> None:
+    releases.deploy()
+    definition = release_definition(RELEASE)
+    definition["States"]["Update"]["Arguments"]["ClientRequestToken"] = "not_a_token"
+    releases.states.api.update_state_machine(stateMachineArn=releases.machine, definition=json.dumps(definition))
+    package = releases.register()
+    found = releases.run(trigger="Approved", package=package)
+    assert (found["status"], found["error"]) == ("FAILED", "UpdateRefused")
+    assert f"nothing was changed, and {package} was not tried" in found["cause"]
+    assert releases.approval(package)[0] == "Approved"
+    assert releases.serving() == ""
+
+
+def test_stack_that_is_broken_costs_no_version_its_approval(releases: Releases) -> None:
+    package = releases.register()
+    broken = json.loads(template(BAD))
+    broken["Resources"] = {"Never": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "Nothing", "Value": "-"}}}
+    releases.cloudformation.create_stack(StackName=RELEASE.stack_name, TemplateBody=json.dumps(broken))
+    with contextlib.suppress(WaiterError):
+        releases.cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=RELEASE.stack_name, WaiterConfig={"Delay": 1}
+        )
+    assert releases.stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    found = releases.run(trigger="Approved", package=package)
+    assert (found["status"], found["error"]) == ("FAILED", "StackCannotBeUpdated")
+    assert "ROLLBACK_COMPLETE: repair it" in found["cause"]
+    assert releases.approval(package)[0] == "Approved"
+
+
+def test_endpoint_that_is_being_scaled_is_waited_for(releases: Releases) -> None:
+    releases.deploy()
+    package = releases.register()
+    definition = release_definition(replace(RELEASE, endpoint_name="scaled"))
+    look = definition["States"]["LookAtEndpoint"]
+    # an endpoint whose scaling ends at the second look
+    definition["States"]["LookAtEndpoint"] = {
+        "Type": "Pass",
+        "Assign": {"endpoint": "{% $pause > 3 ? 'InService' : 'Updating' %}"},
+        "Next": look["Next"],
+    }
+    releases.states.api.update_state_machine(stateMachineArn=releases.machine, definition=json.dumps(definition))
+    execution = releases.start(trigger="Approved", package=package)
+    releases.ended(execution)
+    visited = releases.states.current_states(execution)
+    assert visited.count("LookAtEndpoint") == 2
+    assert visited.index("WaitForEndpoint") < visited.index("Update")
+    assert releases.serving() == package
+
+
+def test_endpoint_that_is_not_there_yet_is_not_waited_for(releases: Releases) -> None:
+    releases.deploy()
+    package = releases.register()
+    definition = json.dumps(release_definition(replace(RELEASE, endpoint_name="never-made")))
+    releases.states.api.update_state_machine(stateMachineArn=releases.machine, definition=definition)
+    assert releases.run(trigger="Approved", package=package)["status"] == "SUCCEEDED"
+    assert releases.serving() == package
 
 
 def test_announced_version_that_was_deleted_since_holds_nothing_up(releases: Releases) -> None:

@@ -1,4 +1,4 @@
-"""Scalable targets and scaling policies as CloudFormation deploys them."""
+"""Scaled endpoints and inference components as CloudFormation deploys them."""
 
 from __future__ import annotations
 
@@ -106,3 +106,37 @@ def test_target_of_no_endpoint_fails_the_stack(stack: Deployer) -> None:
     status = stack.deploy({"Target": declared})["StackStatus"]
     assert status == "ROLLBACK_COMPLETE"
     assert "SageMaker resource doesn't exist: endpoint/scaled/variant/live" in stack.reasons()
+
+
+def test_component_follows_its_declaration(stack: Deployer, image: str) -> None:
+    declared = endpoint(image)
+    variant = {"VariantName": "live", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    declared["Config"] = resource(
+        "SageMaker::EndpointConfig", {"ProductionVariants": [variant], "ExecutionRoleArn": ROLE}
+    )
+    declared["Endpoint"]["Properties"]["EndpointName"] = "shared"
+
+    def component(copies: int) -> dict[str, Any]:
+        specification = {
+            "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 128},
+        }
+        properties = {
+            "EndpointName": {"Fn::GetAtt": ["Endpoint", "EndpointName"]},
+            "VariantName": "live",
+            "Specification": specification,
+            "RuntimeConfig": {"CopyCount": copies},
+        }
+        return {**declared, "Component": resource("SageMaker::InferenceComponent", properties)}
+
+    stack.deploy(component(1))
+    assert stack.describe()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    arn = stack.physical_id("Component")
+    stack.deploy(component(2))
+    assert stack.describe()["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
+    assert stack.physical_id("Component") == arn
+    sagemaker = stack.client("sagemaker")
+    found = sagemaker.describe_inference_component(InferenceComponentName=arn.rpartition("/")[2])
+    assert found["RuntimeConfig"] == {"DesiredCopyCount": 2, "CurrentCopyCount": 2}
+    assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE", stack.reasons()
+    assert not sagemaker.list_inference_components()["InferenceComponents"]
