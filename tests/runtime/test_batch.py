@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from model_runtime.batch import publication, selection
 from model_runtime.batch.days import Wanted, published_days
+from model_runtime.batch.store import Store
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 from tests.runtime.container import Container, json_file
@@ -279,6 +280,31 @@ def test_wrong_answers_publish_nothing_of_any_day(lake: Lake, lines: list[str], 
     with pytest.raises(JobError, match=reason):
         lake.write()
     assert lake.objects() == []
+
+
+def test_job_that_ends_between_two_days_leaves_each_whole_and_the_next_run_takes_the_rest(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (DAY, NEXT):
+        lake.publish(day)
+    lake.run(answer="0.25")
+    for day in (DAY, NEXT):
+        lake.publish(day, load="2")
+    replace, replaced = Store.replace, []
+
+    def dies(store: Store, uri: str, *others: Any) -> None:
+        if replaced:
+            raise KeyboardInterrupt
+        replaced.append(uri)
+        replace(store, uri, *others)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Store, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            lake.run(answer="0.75")
+    assert lake.predicted(DAY)["prediction"].to_list() == [0.75] * 3
+    assert lake.predicted(NEXT)["prediction"].to_list() == [0.25] * 3
+    assert list(lake.select()["days"]) == [NEXT]
 
 
 def test_answers_of_an_automatic_search_are_read_in_their_form(lake: Lake) -> None:
