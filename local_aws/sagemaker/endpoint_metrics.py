@@ -48,6 +48,31 @@ class VariantKey:
         """Return the dimensions that tell the old fleet of a release from the new one."""
         return [*self.dimensions(), {"Name": "EndpointConfigName", "Value": self.config}]
 
+    def sets(self) -> list[list[dict[str, str]]]:
+        """Return the sets of dimensions that requests are told under."""
+        return [self.dimensions(), self.dimensions_of_fleet()]
+
+    @property
+    def share(self) -> str:
+        """The name of the metric that tells an instance's share of the requests."""
+        return "InvocationsPerInstance"
+
+
+@dataclass(frozen=True)
+class ComponentKey(VariantKey):
+    """Whose metrics they are: an inference component on a variant."""
+
+    component: str
+
+    def sets(self) -> list[list[dict[str, str]]]:
+        """Return the only set of dimensions that those of components have."""
+        return [[{"Name": "InferenceComponentName", "Value": self.component}]]
+
+    @property
+    def share(self) -> str:
+        """The name of the metric that tells a copy's share of the requests."""
+        return "InvocationsPerCopy"
+
 
 @dataclass
 class _Window:
@@ -165,14 +190,14 @@ def _members(key: VariantKey, window: _Window) -> Iterator[dict[str, Any]]:
     total = window.invocations
     metrics: tuple[tuple[str, Mapping[float, int], str], ...] = (
         ("Invocations", {1: total}, "None"),
-        ("InvocationsPerInstance", {window.per_instance / total: total}, "None"),
+        (key.share, {window.per_instance / total: total}, "None"),
         ("Invocation4XXErrors", _flags(window.client_errors, total), "None"),
         ("Invocation5XXErrors", _flags(window.server_errors, total), "None"),
         ("InvocationModelErrors", _flags(window.model_errors, total), "None"),
         ("ModelLatency", _latencies(window.model_latency), "Microseconds"),
         ("OverheadLatency", _latencies(window.overhead), "Microseconds"),
     )
-    for dimensions in (key.dimensions(), key.dimensions_of_fleet()):
+    for dimensions in key.sets():
         for name, values, unit in metrics:
             yield _member(name, values, unit, dimensions, window.opened)
 
