@@ -24,8 +24,6 @@ from local_aws.sagemaker.workspace import Workspace
 NAMESPACE = "AWS/SageMaker"
 INSTANCES_NAMESPACE = "/aws/sagemaker/Endpoints"
 FLUSH_SECONDS = 1.0
-# before time is moved on, metrics are told; under load there are new ones all the time, so that is not done without end
-SETTLED_SECONDS = 0.5
 USAGE_SECONDS = 60.0
 _BUCKET = math.log(1.01)
 _MICROSECONDS = 1_000_000
@@ -103,8 +101,7 @@ class EndpointMetrics:
         self._thread: threading.Thread | None = None
         self._flushing = threading.Lock()
         self._used: dict[int, tuple[float, float]] = {}
-        self._flushed = 0.0
-        workspace.context.clock.before_look(self._settle)
+        workspace.context.clock.before_look(self.flush)
 
     def count(self, key: VariantKey, *, status: int | None, model: float, overhead: float, instances: int) -> None:
         """Take a request: what the model answered (None: nothing), and the seconds in the model and around it."""
@@ -127,7 +124,6 @@ class EndpointMetrics:
     def flush(self) -> None:
         """Tell CloudWatch what was counted, at the time of the clock at which the counting began."""
         with self._flushing:
-            self._flushed = time.monotonic()
             with self._lock:
                 windows, self._windows = self._windows, {}
             for key, window in windows.items():
@@ -139,10 +135,6 @@ class EndpointMetrics:
         if self._thread is not None:
             self._thread.join(timeout=5)
         self.flush()
-
-    def _settle(self) -> None:
-        if self._windows and time.monotonic() - self._flushed > SETTLED_SECONDS:
-            self.flush()
 
     def _start(self) -> None:
         if self._thread is None:
