@@ -104,28 +104,27 @@ class Region:
         said = f"set desired {target.resource.noun} to {wanted}"
         try:
             target.resource.change(self.sagemaker, wanted)
-            reached = self._wait_for(target, wanted)
+            failure = self._wait_for(target, wanted)
         except (ClientError, BotoCoreError) as error:
             _log.warning("%s couldn't be scaled: %s", target.key[1], error)
             told, status = f"Failed to {said}. Reason: {error}", "Failed"
         else:
             told = f"Successfully {said}. Change successfully fulfilled by sagemaker."
             status = "Successful"
-            if not reached:
-                told, status = (
-                    f"Failed to {said}. Reason: it wasn't there after {PATIENCE_SECONDS:.0f} s",
-                    "Unfulfilled",
-                )
+            if failure:
+                told, status = f"Failed to {said}. Reason: {failure}", "Unfulfilled"
         activity.update(StatusCode=status, StatusMessage=told, EndTime=self._context.clock.now())
 
-    def _wait_for(self, target: ScalableTarget, wanted: int) -> bool:
+    def _wait_for(self, target: ScalableTarget, wanted: int) -> str:
+        """Wait until the capacity is there, and return why it isn't if it isn't."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             found = target.resource.capacity(self.sagemaker)
             if found is None:
-                return False
+                return f"{target.key[1]} was deleted"
             if found.settled:
-                return found.current == found.desired == wanted
+                reached = found.current == found.desired == wanted
+                return "" if reached else f"it has {found.current}, see the FailureReason of {target.key[1]}"
             if self.closed.wait(POLL_SECONDS):
-                return False
-        return False
+                return "the local AWS is shutting down"
+        return f"it wasn't there after {PATIENCE_SECONDS:.0f} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from local_aws.service import Call, LocalContext
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
+SETTLE_SECONDS = 2.0
 
 
 class CloudWatchService:
@@ -40,7 +42,9 @@ class CloudWatchService:
         self._closed = threading.Event()
         self._changed = threading.Event()
         self._untold: set[str] = set()
+        self._judging = True
         self._worker = context.clock.worker("the alarms")
+        context.clock.before_look(self._settle, last=True)
         keep_distributions()
         answer_queries()
         _observe(self._take_logs, self._wake)
@@ -62,6 +66,12 @@ class CloudWatchService:
         self._changed.set()
         self._context.clock.wake()
 
+    def _settle(self) -> None:
+        """Wait until the alarms have seen what came by now: under load there is more all the time."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (self._changed.is_set() or self._judging) and not self._closed.is_set() and time.monotonic() < deadline:
+            time.sleep(0.002)
+
     def _take_logs(self, account: str, region: str, events: list[dict[str, Any]]) -> None:
         from moto.cloudwatch.models import cloudwatch_backends
 
@@ -72,8 +82,10 @@ class CloudWatchService:
 
     def _run(self) -> None:
         while not self._closed.is_set():
+            self._judging = True
             self._changed.clear()
             upcoming = self._evaluate()
+            self._judging = False
             self._worker.wait_until(upcoming, lambda: self._closed.is_set() or self._changed.is_set())
         self._worker.end()
 

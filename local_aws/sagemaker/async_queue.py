@@ -172,6 +172,10 @@ class AsyncQueue:
         except RequestFailure as failure:
             self._fail(request, failure)
             return
+        except Exception as error:
+            _log.exception("a request to %s failed", self._name)
+            self._fail(request, RequestFailure(f"InternalFailure: {type(error).__name__}: {error}"))
+            return
         try:
             self._store(request.output_location, answer.body, answer.content_type)
         except (ClientError, BotoCoreError) as error:

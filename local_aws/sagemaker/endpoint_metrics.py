@@ -24,8 +24,6 @@ from local_aws.sagemaker.workspace import Workspace
 NAMESPACE = "AWS/SageMaker"
 INSTANCES_NAMESPACE = "/aws/sagemaker/Endpoints"
 FLUSH_SECONDS = 1.0
-# before time is moved on, metrics are told; under load there are new ones all the time, so that is not done without end
-SETTLED_SECONDS = 0.5
 USAGE_SECONDS = 60.0
 _BUCKET = math.log(1.01)
 _MICROSECONDS = 1_000_000
@@ -47,6 +45,31 @@ class VariantKey:
     def dimensions_of_fleet(self) -> list[dict[str, str]]:
         """Return the dimensions that tell the old fleet of a release from the new one."""
         return [*self.dimensions(), {"Name": "EndpointConfigName", "Value": self.config}]
+
+    def sets(self) -> list[list[dict[str, str]]]:
+        """Return the sets of dimensions that requests are told under."""
+        return [self.dimensions(), self.dimensions_of_fleet()]
+
+    @property
+    def share(self) -> str:
+        """The name of the metric that tells an instance's share of the requests."""
+        return "InvocationsPerInstance"
+
+
+@dataclass(frozen=True)
+class ComponentKey(VariantKey):
+    """Whose metrics they are: an inference component on a variant."""
+
+    component: str
+
+    def sets(self) -> list[list[dict[str, str]]]:
+        """Return the only set of dimensions that those of components have."""
+        return [[{"Name": "InferenceComponentName", "Value": self.component}]]
+
+    @property
+    def share(self) -> str:
+        """The name of the metric that tells a copy's share of the requests."""
+        return "InvocationsPerCopy"
 
 
 @dataclass
@@ -78,8 +101,7 @@ class EndpointMetrics:
         self._thread: threading.Thread | None = None
         self._flushing = threading.Lock()
         self._used: dict[int, tuple[float, float]] = {}
-        self._flushed = 0.0
-        workspace.context.clock.before_look(self._settle)
+        workspace.context.clock.before_look(self.flush)
 
     def count(self, key: VariantKey, *, status: int | None, model: float, overhead: float, instances: int) -> None:
         """Take a request: what the model answered (None: nothing), and the seconds in the model and around it."""
@@ -102,7 +124,6 @@ class EndpointMetrics:
     def flush(self) -> None:
         """Tell CloudWatch what was counted, at the time of the clock at which the counting began."""
         with self._flushing:
-            self._flushed = time.monotonic()
             with self._lock:
                 windows, self._windows = self._windows, {}
             for key, window in windows.items():
@@ -114,10 +135,6 @@ class EndpointMetrics:
         if self._thread is not None:
             self._thread.join(timeout=5)
         self.flush()
-
-    def _settle(self) -> None:
-        if self._windows and time.monotonic() - self._flushed > SETTLED_SECONDS:
-            self.flush()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -165,14 +182,14 @@ def _members(key: VariantKey, window: _Window) -> Iterator[dict[str, Any]]:
     total = window.invocations
     metrics: tuple[tuple[str, Mapping[float, int], str], ...] = (
         ("Invocations", {1: total}, "None"),
-        ("InvocationsPerInstance", {window.per_instance / total: total}, "None"),
+        (key.share, {window.per_instance / total: total}, "None"),
         ("Invocation4XXErrors", _flags(window.client_errors, total), "None"),
         ("Invocation5XXErrors", _flags(window.server_errors, total), "None"),
         ("InvocationModelErrors", _flags(window.model_errors, total), "None"),
         ("ModelLatency", _latencies(window.model_latency), "Microseconds"),
         ("OverheadLatency", _latencies(window.overhead), "Microseconds"),
     )
-    for dimensions in (key.dimensions(), key.dimensions_of_fleet()):
+    for dimensions in key.sets():
         for name, values, unit in metrics:
             yield _member(name, values, unit, dimensions, window.opened)
 

@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.endpoint import Endpoint
-from local_aws.sagemaker.endpoint_metrics import NAMESPACE, VariantKey
+from local_aws.sagemaker.endpoint_metrics import ComponentKey, VariantKey
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.invocations import Invocations, refused
 from local_aws.sagemaker.listing import listed
@@ -73,13 +73,11 @@ class InferenceComponents:
             fleet = self._endpoints.endpoint(endpoint).fleet
             if fleet is None or component.status not in ("InService", "Updating"):
                 raise ApiError("ValidationError", f"Inference Component {name} is {component.status}.")
-            response = self._invocations.through(component.copies, fleet, request)
+            return self._invocations.through(component.copies, fleet, request)
         except NoInstance:
             return refused(ApiError("ServiceUnavailable", f"Inference Component {name} has no copy.", 503))
         except ApiError as error:
             return refused(error)
-        self._measure(component)
-        return response
 
     def close(self) -> None:
         """Stop every copy."""
@@ -228,9 +226,10 @@ class InferenceComponents:
         startup = specification.get("StartupParameters", {})
         patience = "ContainerStartupHealthCheckTimeoutInSeconds"
         name = request["InferenceComponentName"]
-        return Variant(
+        key = VariantKey(endpoint.name, str(endpoint.fleet.config["EndpointConfigName"]), variant)
+        copies = Variant(
             self._workspace,
-            key=VariantKey(endpoint.name, str(endpoint.fleet.config["EndpointConfigName"]), variant),
+            key=key,
             definition={
                 "VariantName": name,
                 "InitialVariantWeight": 1.0,
@@ -243,6 +242,8 @@ class InferenceComponents:
             / endpoint.name
             / f"{name}-{uuid.uuid4().hex[:8]}",
         )
+        copies.also = (ComponentKey(key.endpoint, key.config, key.variant, name),)
+        return copies
 
     def _in_background(self, component: Component, work: Callable[[], None], otherwise: str = "Failed") -> None:
         """Do what takes its time; then the component is in service, or in the other state with the reason."""
@@ -272,17 +273,3 @@ class InferenceComponents:
     def _set_status(self, component: Component, status: str) -> None:
         with self._workspace.lock:
             component.record.update(InferenceComponentStatus=status, LastModifiedTime=self._workspace.now())
-
-    def _measure(self, component: Component) -> None:
-        from moto.cloudwatch.models import cloudwatch_backends
-
-        moment = self._workspace.now().replace(tzinfo=None)  # as moto keeps times: in UTC without saying so
-        where = [{"Name": "InferenceComponentName", "Value": component.record["InferenceComponentName"]}]
-        values = {"Invocations": 1.0, "InvocationsPerCopy": 1.0 / max(component.copies.desired_count, 1)}
-        cloudwatch_backends[self._workspace.account][self._workspace.region].put_metric_data(
-            NAMESPACE,
-            [
-                {"MetricName": name, "Value": value, "Timestamp": moment, "Dimensions": where}
-                for name, value in values.items()
-            ],
-        )

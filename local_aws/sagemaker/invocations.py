@@ -74,13 +74,14 @@ class Invocations:
         return response
 
     def _count(self, variant: Variant, reply: Reply, overhead: float) -> None:
-        self._endpoints.metrics.count(
-            variant.key,
-            status=None if reply.answer is None else reply.answer.status,
-            model=reply.seconds,
-            overhead=overhead,
-            instances=variant.desired_count,
-        )
+        for key in (variant.key, *variant.also):
+            self._endpoints.metrics.count(
+                key,
+                status=None if reply.answer is None else reply.answer.status,
+                model=reply.seconds,
+                overhead=overhead,
+                instances=variant.desired_count,
+            )
 
     def _of_shadow(self, fleet: Fleet, request: Request, body: bytes) -> Callable[[Variant, Reply], None]:
         """Return what is done with the answer of a shadow: it is measured and captured, and nobody gets it."""

@@ -25,6 +25,7 @@ from local_aws.sagemaker.workspace import Record
 
 # SageMaker doesn't say after how long an idle container goes
 IDLE = timedelta(minutes=5)
+TELL_SECONDS = 1.0
 NAMESPACE = "AWS/SageMaker"
 
 
@@ -44,6 +45,7 @@ class ServerlessVariant(Variant):
         self.provisioned = int(config.get("ProvisionedConcurrency", 0))
         self._warm: list[_Container] = []
         self._in_flight = 0
+        self._told = (0.0, 0.0)
         self._ended = threading.Event()
         self._touched = threading.Event()
         self._idle_worker = self._workspace.context.clock.worker(f"the idle containers of {self._endpoint}")
@@ -124,8 +126,14 @@ class ServerlessVariant(Variant):
                 )
             self._in_flight += 1
             share = self._in_flight / self.maximum
+            # the first of each second, and what is above that
+            told, moment = self._told
+            tells = share > told or time.monotonic() - moment >= TELL_SECONDS
+            if tells:
+                self._told = (share, time.monotonic())
         try:
-            self._measure({"ServerlessConcurrentExecutionsUtilization": (share, "None")})
+            if tells:
+                self._measure({"ServerlessConcurrentExecutionsUtilization": (share, "None")})
             again = True
             while True:
                 reply, broken = self._through(self._container_for(), body, headers, seconds)

@@ -57,7 +57,8 @@ class Variant:
     """One variant of a fleet.
 
     `weight` is its share of the requests, relative to the other variants'. `desired_count` is the number of instances
-    that was asked for last, `current_count` the number that there is; the two differ while it scales.
+    that was asked for last, `current_count` the number that there is; the two differ while it scales. Its requests are
+    counted under `key`, and under `also`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Variant:
         directory: Path,
     ) -> None:
         self.key = key
+        self.also: tuple[VariantKey, ...] = ()
         self.name = key.variant
         self.weight = float(definition["InitialVariantWeight"])
         self.image = str(container["Image"])

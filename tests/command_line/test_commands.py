@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -185,16 +184,6 @@ def test_emptying_an_environment_that_is_not_there_is_refused(server: LocalAwsSe
     told = mlops("empty", "nowhere", "--yes", port=server.port)
     assert told.returncode == 1
     assert "mlops has no stacks for the environment 'nowhere'" in told.stderr
-
-
-class Session:
-    """Clients of the local AWS of a test."""
-
-    def __init__(self, server: LocalAwsServer) -> None:
-        self._context = server.context
-
-    def client(self, service: str) -> Any:
-        return self._context.client(service)
 
 
 def test_proxy_of_the_machine_is_not_asked_for_the_local_aws(server: LocalAwsServer, tmp_path: Path) -> None:

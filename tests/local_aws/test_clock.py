@@ -120,3 +120,15 @@ def until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_whoever_collects_hands_on_before_it_is_told_who_is_busy() -> None:
+    clock = Clock(standing_at=NOON)
+    done: list[str] = []
+    clock.before_look(lambda: done.append("judge"), last=True)
+    clock.before_look(lambda: done.append("collect"))
+    worker = clock.worker("job")
+    assert clock.busy() == ["job"]
+    assert done == ["collect", "judge"]
+    clock.before_look(worker.end)
+    assert clock.busy() == []

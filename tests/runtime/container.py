@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 RUNTIME = Path(__file__).parents[2] / "ml_code" / "runtime"
+MISSING = Path(__file__).parent / "not_in_the_image"
 FIRST_DAY = date(2013, 1, 1)
 DAYS = 30
 ROWS_A_DAY = 40
@@ -145,7 +146,7 @@ class Container:
         temporary.mkdir(parents=True, exist_ok=True)
         return {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(RUNTIME),
+            "PYTHONPATH": f"{MISSING}{os.pathsep}{RUNTIME}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "SAGEMAKER_BASE_DIR": str(self.base),
             "TMPDIR": str(temporary),

@@ -6,18 +6,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
+from local_aws.passing_time import advance
 from local_aws.service import Image
 from tests.local_aws.cloudformation.deployer import Deployer, resource
 from tests.local_aws.executors.serving import CONTAINER, model_archive
 
 ROLE = "arn:aws:iam::123456789012:role/serving"
-DIMENSIONS = [{"Name": "EndpointName", "Value": "released"}, {"Name": "VariantName", "Value": "live"}]
 
 
 class Release:
@@ -25,6 +26,8 @@ class Release:
 
     def __init__(self, stack: Deployer, image: str) -> None:
         self.stack = stack
+        # the metrics of an endpoint outlive it
+        self.name = stack.name[-40:].lstrip("-")
         self._image = image
         self._runtime = stack.client("sagemaker-runtime")
         stack.client("s3").create_bucket(Bucket="released")
@@ -49,7 +52,10 @@ class Release:
                         "AlarmName": "released",
                         "Namespace": "AWS/SageMaker",
                         "MetricName": "Invocation5XXErrors",
-                        "Dimensions": DIMENSIONS,
+                        "Dimensions": [
+                            {"Name": "EndpointName", "Value": self.name},
+                            {"Name": "VariantName", "Value": "live"},
+                        ],
                         "Statistic": "Sum",
                         "ComparisonOperator": "GreaterThanThreshold",
                         "Threshold": 0,
@@ -61,7 +67,7 @@ class Release:
                 "Endpoint": resource(
                     "SageMaker::Endpoint",
                     {
-                        "EndpointName": "released",
+                        "EndpointName": self.name,
                         "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
                         "RetainAllVariantProperties": True,
                         "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
@@ -75,11 +81,18 @@ class Release:
         )
 
     def ask(self, body: str = "1,2") -> str:
-        answer = self._runtime.invoke_endpoint(EndpointName="released", ContentType="text/csv", Body=body.encode())
+        answer = self._runtime.invoke_endpoint(EndpointName=self.name, ContentType="text/csv", Body=body.encode())
         return str(answer["Body"].read().decode())
 
     def processes(self) -> set[str]:
         return {self.ask("pid") for _ in range(8)}
+
+    def fails(self) -> bool:
+        try:
+            self.ask()
+        except self._runtime.exceptions.ModelError:
+            return True
+        return False
 
     @contextmanager
     def asked(self) -> Iterator[list[str]]:
@@ -118,13 +131,29 @@ def test_stack_waits_for_the_release_and_rolls_back_with_it(release: Release) ->
     assert release.deploy("two", wait=1)["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
     assert time.monotonic() - began > 1
     assert release.ask() == "two:"
-    serving, config = release.processes(), sagemaker.describe_endpoint(EndpointName="released")["EndpointConfigName"]
+    serving, config = release.processes(), sagemaker.describe_endpoint(EndpointName=release.name)["EndpointConfigName"]
     with release.asked() as answers:
         assert release.deploy("one", wait=600, STATUS="500")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert "went into the ALARM state: released" in stack.reasons()
-    found = sagemaker.describe_endpoint(EndpointName="released")
+    found = sagemaker.describe_endpoint(EndpointName=release.name)
     assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", config)
     assert release.processes() == serving
     assert set(answers) == {"two:", "failed"}
     assert len(sagemaker.list_endpoint_configs()["EndpointConfigs"]) == 1
+    assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_time_that_is_moved_on_does_not_pass_an_alarm_by(release: Release) -> None:
+    stack, sagemaker = release.stack, release.stack.client("sagemaker")
+    assert release.deploy("one", wait=600)["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    ends: list[dict[str, Any]] = []
+    deploying = Thread(target=lambda: ends.append(release.deploy("two", wait=600, STATUS="500")))
+    deploying.start()
+    deadline = time.monotonic() + 30
+    while "Baking" not in str(sagemaker.describe_endpoint(EndpointName=release.name)) or not release.fails():
+        assert time.monotonic() < deadline
+    advance(int(stack.context.endpoint_url.rpartition(":")[2]), timedelta(minutes=11))
+    deploying.join(timeout=30)
+    assert ends[0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert "went into the ALARM state: released" in stack.reasons()
     assert stack.destroy()["StackStatus"] == "DELETE_COMPLETE"

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.moto_api._internal.models import moto_api_backend
+from moto.cloudwatch.models import cloudwatch_backends
 
 from local_aws.clock import Clock
 from local_aws.cloudwatch.alarms import Rule, judge
 from local_aws.server import running
+from local_aws.service import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 START = datetime(2030, 5, 1, 6, tzinfo=UTC)
 METRIC = {"Namespace": "shop", "MetricName": "Lost"}
@@ -100,7 +101,7 @@ class Alarms:
 def alarms(tmp_path: Path) -> Iterator[Alarms]:
     clock = Clock(standing_at=START)
     # metrics of other tests
-    moto_api_backend.reset()
+    cloudwatch_backends[DEFAULT_ACCOUNT][DEFAULT_REGION].reset()
     with running(tmp_path, clock=clock) as server:
         client = server.context.client
         topic = client("sns").create_topic(Name="alarms")["TopicArn"]
@@ -109,6 +110,7 @@ def alarms(tmp_path: Path) -> Iterator[Alarms]:
         client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         yield Alarms(clock, client, topic, queue)
         client("cloudwatch").delete_alarms(AlarmNames=["losses"])
+        client("sqs").delete_queue(QueueUrl=queue)
 
 
 def test_alarm_follows_its_metric_and_the_clock(alarms: Alarms) -> None:

@@ -210,17 +210,15 @@ def test_backlog_is_measured(asynchronous: Asynchronous) -> None:
     assert newest("ApproximateBacklogSizePerInstance", "Minimum") == 0
 
 
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
+def test_request_that_cant_be_met_is_refused(asynchronous: Asynchronous) -> None:
+    for wrong, told in (
         ({"InvocationTimeoutSeconds": 3601}, "3601"),
+        ({"RequestTTLSeconds": 21601}, "21601"),
         ({"InputLocation": "https://example.com/x"}, "must be an S3 URI"),
         ({"Filename": "x.csv"}, "don't know Filename"),
-    ],
-)
-def test_request_that_cant_be_met_is_refused(asynchronous: Asynchronous, wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ClientError, match=told):
-        asynchronous.ask(**wrong)
+    ):
+        with pytest.raises(ClientError, match=told):
+            asynchronous.ask(**wrong)
 
 
 def test_each_kind_of_endpoint_refuses_the_other_kind_of_request(asynchronous: Asynchronous) -> None:

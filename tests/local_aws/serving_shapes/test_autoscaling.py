@@ -225,6 +225,22 @@ def test_scaled_endpoint_keeps_its_count_through_an_update(scaled: Scaled) -> No
     assert (scaled.count(), scaled.serving.invoke()) == (3, "second:")
 
 
+def test_instances_that_cant_start_are_told_and_asked_for_again(scaled: Scaled) -> None:
+    scaled.register()
+    scaled.track(ScaleOutCooldown=60)
+    working = (scaled.machine.folder / "model.py").read_text()
+    scaled.machine.image("raise SystemExit('no room')")
+    scaled.traffic(250, 250, 250)
+    assert scaled.count() == 1
+    activity = scaled.api.describe_scaling_activities(ServiceNamespace="sagemaker")["ScalingActivities"][0]
+    assert activity["StatusCode"] == "Unfulfilled"
+    assert activity["StatusMessage"].startswith("Failed to set desired instance count to 3. Reason: it has 1")
+    assert scaled.serving.invoke() == "first:"
+    scaled.machine.image(working)
+    scaled.traffic(250)
+    assert scaled.count() == 3
+
+
 def test_variant_thats_scaled_keeps_its_name_and_machines(scaled: Scaled) -> None:
     scaled.register()
     scaled.serving.config("renamed", {"other": "one"})

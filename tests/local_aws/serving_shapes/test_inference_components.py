@@ -104,7 +104,7 @@ def test_component_that_cant_start_fails_with_the_reason(components: Components)
     assert "the model is broken" in found["FailureReason"]
 
 
-def test_copies_follow_their_requests(components: Components) -> None:
+def test_copies_follow_their_requests(components: Components, wait: Callable[..., Any]) -> None:
     components.create("small", "one")
     scaling = components.machine.client("application-autoscaling")
     scaling.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=3)
@@ -117,10 +117,14 @@ def test_copies_follow_their_requests(components: Components) -> None:
             "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerInferenceComponentInvocationsPerCopy"},
         },
     )
+    for _ in range(4):
+        components.serving.invoke(InferenceComponentName="small")
+    # what is asked is told within a second
+    listed = components.machine.client("cloudwatch").list_metrics
+    wait(lambda: listed(MetricName="InvocationsPerCopy")["Metrics"], bool)
     for _ in range(3):
-        for _ in range(4):
-            components.serving.invoke(InferenceComponentName="small")
         components.machine.pass_time(minutes=1)
+        components.machine.put("InvocationsPerCopy", 4, InferenceComponentName="small")
     assert components.settled("small")["RuntimeConfig"]["CurrentCopyCount"] == 2
     components.machine.pass_time(minutes=40)
     assert components.settled("small")["RuntimeConfig"]["CurrentCopyCount"] == 1

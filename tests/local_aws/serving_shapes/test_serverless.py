@@ -12,6 +12,16 @@ from botocore.exceptions import ClientError
 from tests.local_aws.executors.serving import ROLE, Serving, capture
 from tests.local_aws.serving_shapes.conftest import Machine
 
+# asked for, and what is told of it
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"DataCaptureConfig": capture()}, "DataCaptureConfig isn't supported"),
+    ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "VpcConfig isn't supported"),
+    ({"variant": {"InstanceType": "ml.m5.large"}}, "no InstanceType"),
+    ({"serverless": {"MemorySizeInMB": 1500}}, "multiple of 1024, got 1500"),
+    ({"serverless": {"ProvisionedConcurrency": 3}}, "3 must not be above MaxConcurrency 2"),
+    ({"model": "isolated"}, "has EnableNetworkIsolation"),
+)
+
 
 class Serverless:
     """The serverless endpoint `live`."""
@@ -132,26 +142,14 @@ def test_container_that_cant_start_is_an_error_of_the_model(serverless: Serverle
         serverless.serving.invoke()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"DataCaptureConfig": capture()}, "DataCaptureConfig isn't supported"),
-        ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "VpcConfig isn't supported"),
-        ({"variant": {"InstanceType": "ml.m5.large"}}, "no InstanceType"),
-        ({"serverless": {"MemorySizeInMB": 1500}}, "multiple of 1024, got 1500"),
-        ({"serverless": {"ProvisionedConcurrency": 3}}, "3 must not be above MaxConcurrency 2"),
-        ({"model": "isolated"}, "has EnableNetworkIsolation"),
-    ],
-)
-def test_what_serverless_endpoints_dont_have_is_refused(
-    serverless: Serverless, wrong: dict[str, Any], told: str
-) -> None:
+def test_what_serverless_endpoints_dont_have_is_refused(serverless: Serverless) -> None:
     serverless.serving.sagemaker.create_model(
         ModelName="isolated", ExecutionRoleArn=ROLE, EnableNetworkIsolation=True,
         PrimaryContainer={"Image": serverless.serving.image},
     )  # fmt: skip
-    with pytest.raises(ClientError, match=told):
-        serverless.config(**wrong)
+    for wrong, told in REFUSED:
+        with pytest.raises(ClientError, match=told):
+            serverless.config(**wrong)
 
 
 def test_update_swaps_the_model_and_keeps_the_shape(serverless: Serverless) -> None:
