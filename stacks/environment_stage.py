@@ -57,6 +57,17 @@ class EnvironmentStage(Stage):
                 published=data.datasets[model.data.dataset].workflow.published,
                 experiments=experiments,
             )
+            if model.serving is not None:
+                ServingStack(
+                    self,
+                    f"{model.slug}-serving",
+                    blueprint=blueprint,
+                    model=model,
+                    serving=model.serving,
+                    foundation=foundation,
+                    lake=data.lake,
+                    registry=training.registry,
+                )
             if model.batch is not None:
                 BatchStack(
                     self,
@@ -68,18 +79,6 @@ class EnvironmentStage(Stage):
                     data=data,
                     registry=training.registry,
                 )
-            if model.serving is None:
-                continue
-            ServingStack(
-                self,
-                f"{model.slug}-serving",
-                blueprint=blueprint,
-                model=model,
-                serving=model.serving,
-                foundation=foundation,
-                lake=data.lake,
-                registry=training.registry,
-            )
         self._define_studio_domain(blueprint, foundation, data, trainings, experiments)
         for key, value in blueprint.tags.items():
             Tags.of(self).add(key, value)

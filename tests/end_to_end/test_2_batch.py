@@ -38,6 +38,11 @@ def status(platform: Platform, model: str, *words: str) -> Any:
     return json.loads(batch(platform, "status", "--model", model, "--json", *words).stdout)
 
 
+def number(package: str) -> str:
+    """The version that a package's ARN is of."""
+    return package.rpartition("/")[2]
+
+
 def query(platform: Platform, sql: str) -> list[list[str | None]]:
     athena = platform.client("athena")
     started = athena.start_query_execution(
@@ -114,7 +119,7 @@ def test_days_by_hand_can_be_joined_with_what_became_of_them(platform: Platform,
     told = batch(platform, "run", "--model", BLOCK_TIME, "--day", f"{DAYS[0]}", "--to", f"{DAYS[1]}").stdout
     days = [day for day in status(platform, BLOCK_TIME)["days"] if day["day"] in map(str, DAYS)]
     rows = sum(day["rows"] for day in days)
-    assert f"{rows:,} predictions of 2 days by version 1" in told
+    assert f"{rows:,} predictions of 2 days by version {number(packages[BLOCK_TIME])}" in told
     ((count, distinct, ids, error, version),) = query(
         platform,
         "SELECT count(*), count(DISTINCT p.flight_number || p.route || CAST(p.day AS varchar)), "
@@ -191,7 +196,7 @@ def test_a_day_without_published_rows_is_named(platform: Platform, packages: dic
 
 def test_status_shows_what_is_predicted_and_by_whom(platform: Platform, packages: dict[str, str]) -> None:
     told = batch(platform, "status", "--model", BLOCK_TIME, "--from", f"{DAYS[0]}", "--to", "2013-07-17").stdout
-    assert "version 1" in told
+    assert f"version {number(packages[BLOCK_TIME])}" in told
     lines = [line.split() for line in told.splitlines() if "2013-07-1" in line and "newest" not in line]
     assert [(line[1], line[0]) for line in lines] == [(f"{DAYS[0]}", "■"), (f"{DAYS[1]}", "■"), ("2013-07-17", "□")]
     assert "mlops batch run --model block_time --day" in told

@@ -39,7 +39,8 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_deploying_the_same_again_changes_nothing(platform: Platform, fork: Path) -> None:
     told = platform.run(DEPLOY, fork)
     assert (told.stdout + told.stderr).count("(no changes)") == 8
-    assert platform.run([*DIFF, "dev/*", "--fail"], fork).returncode == 0
+    # by a change set, the CDK compares what is released with the parameters' defaults: with no version
+    assert platform.run([*DIFF, "dev/*", "--fail", "--method=template"], fork).returncode == 0
 
 
 def test_change_of_the_configuration_reaches_the_endpoint_without_a_lost_request(
