@@ -182,7 +182,7 @@ def variant(base: EnvironmentSettings, path: str, value: Any) -> EnvironmentSett
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """All stacks of all variants, `unchanged/data` and `v1/data`; `nothing` has no datasets and models."""
+    """All stacks of all variants, `untouched/data` and `v1/data`; `nothing` has no datasets and models."""
     from aws_cdk import App
 
     from stacks.environment_stage import EnvironmentStage
@@ -190,7 +190,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Templates:
     dev = load(REPOSITORY).environments[0]
     environment = Environment.model_validate({**dev.environment.model_dump(), **SURROUNDINGS})
     base = dev.model_copy(update={"environment": environment, "models": dev.models[:1]})
-    every = {"unchanged": base, "twin": base}
+    every = {"untouched": base, "twin": base}
     every["nothing"] = base.model_copy(update={"models": (), "datasets": ()})
     every |= {f"v{index}": variant(base, path, value) for index, (path, value) in enumerate(CHANGES.items())}
     outdir: Path = tmp_path_factory.mktemp("variants") / "cdk.out"
@@ -207,12 +207,12 @@ def stacks_of(variants: Templates, stage: str) -> dict[str, Any]:
 
 
 def test_the_same_settings_make_the_same_stacks(variants: Templates) -> None:
-    assert stacks_of(variants, "unchanged") == stacks_of(variants, "twin")
+    assert stacks_of(variants, "untouched") == stacks_of(variants, "twin")
 
 
 @pytest.mark.parametrize(("index", "path"), list(enumerate(CHANGES)), ids=list(CHANGES))
 def test_a_changed_setting_changes_a_stack(index: int, path: str, variants: Templates) -> None:
-    assert stacks_of(variants, f"v{index}") != stacks_of(variants, "unchanged")
+    assert stacks_of(variants, f"v{index}") != stacks_of(variants, "untouched")
 
 
 def exports_of(variants: Templates, stage: str, stack: str) -> dict[str, str]:
@@ -226,6 +226,6 @@ def test_no_setting_takes_an_export_away_that_a_deployed_stack_still_imports(sta
     # The CDK CLI updates the stack that exports first, and CloudFormation refuses to delete an export in use.
     producers = ["foundation", "data", *(["flight-delay-training"] if stage != "nothing" else [])]
     for stack in producers:
-        before = exports_of(variants, "unchanged", stack)
+        before = exports_of(variants, "untouched", stack)
         assert before
         assert exports_of(variants, stage, stack) == before
