@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -61,6 +62,11 @@ class Challenger:
         if not 1 <= self.percent <= most:
             raise ValueError(f"percent of a {self.mode} must lie between 1 and {most}, got {self.percent}")
 
+    @property
+    def shape(self) -> tuple[str, int, int]:
+        """What there is of it but its version."""
+        return self.mode, self.percent, self.instance_count
+
 
 @dataclass(frozen=True, kw_only=True)
 class AsyncInference:
@@ -86,14 +92,14 @@ class AsyncInference:
 class ServingMetricNames:
     """Where the containers write their metrics, in the embedded format: requests, time, predictions, and their shift.
 
-    `version` tells versions apart: the number of a package, as a dimension.
+    `fleet` is the dimension that tells releases apart: see `InferenceEndpoint`.
     """
 
     namespace: str
     environment: str
     model: str
 
-    def variables(self, endpoint_name: str, variant: str, version: str) -> Mapping[str, str]:
+    def variables(self, endpoint_name: str, variant: str, fleet: str) -> Mapping[str, str]:
         """The environment variables by which a container knows them."""
         return {
             "METRICS_NAMESPACE": self.namespace,
@@ -101,15 +107,15 @@ class ServingMetricNames:
             "MODEL_NAME": self.model,
             "ENDPOINT_NAME": endpoint_name,
             "VARIANT_NAME": variant,
-            "MODEL_VERSION": version,
+            "FLEET_NAME": fleet,
         }
 
-    def shift(self, endpoint_name: str, version: str) -> cloudwatch.Metric:
-        """The population stability index of a version's predictions."""
+    def shift(self, endpoint_name: str, fleet: str) -> cloudwatch.Metric:
+        """The population stability index of a fleet's predictions."""
         return cloudwatch.Metric(
             namespace=self.namespace,
             metric_name="PredictionShift",
-            dimensions_map={"Endpoint": endpoint_name, "Version": version},
+            dimensions_map={"Endpoint": endpoint_name, "Fleet": fleet},
             statistic=cloudwatch.Stats.MAXIMUM,
             period=PERIOD,
         )
@@ -151,6 +157,13 @@ class EndpointOptions:
     challenger: Challenger | None = None
     metrics: ServingMetricNames | None = None
     topic: sns.ITopic | None = None
+
+    @property
+    def shape(self) -> str:
+        """A hash of all that makes another endpoint configuration of the same version."""
+        parts = (self.sizing, self.capture and self.capture.percent, self.challenger and self.challenger.shape)
+        asynchronous = self.asynchronous and (self.asynchronous.prefix, self.asynchronous.max_concurrent)
+        return sha256(repr((*parts, asynchronous)).encode()).hexdigest()[:8]
 
     def __post_init__(self) -> None:
         """Refuse what SageMaker refuses, or would do otherwise than asked."""

@@ -75,10 +75,12 @@ class InferenceEndpoint(Construct):
         group = (logs or LogRetention()).define(self, "Logs", name=f"{LOG_GROUPS}{endpoint_name}", key=key)
         if not self._options.enabled:
             return
+        self._challenged = self._define_challenged()
+        self._fleet = self._name_fleet(model_package_arn)
         self.model = self._define_model("Model", model_package_arn, VARIANT, self.released)
-        self._challenger, self._challenged = self._define_challenger()
+        self._challenger = self._define_challenger()
         self.configuration = self._define_configuration()
-        self.alarms = self._define_alarms(model_package_arn)
+        self.alarms = self._define_alarms()
         self._watch_challenger()
         self.endpoint = self._define_endpoint()
         self.endpoint.node.add_dependency(group, self.role.ready)
@@ -131,7 +133,8 @@ class InferenceEndpoint(Construct):
             vpc = sagemaker.CfnModel.VpcConfigProperty(
                 security_group_ids=list(self._network.security_group_ids), subnets=list(self._network.subnet_ids)
             )
-        variables = metrics.variables(self.endpoint_name, variant, _version(package)) if metrics else None
+        fleet = self._fleet if variant == VARIANT else Fn.join("-", [_version(package), self._options.shape, variant])
+        variables = metrics.variables(self.endpoint_name, variant, fleet) if metrics else None
         model = sagemaker.CfnModel(
             self,
             construct_id,
@@ -145,14 +148,31 @@ class InferenceEndpoint(Construct):
         model.node.add_dependency(self.role.ready)
         return model
 
-    def _define_challenger(self) -> tuple[sagemaker.CfnModel | None, CfnCondition | None]:
+    def _define_challenged(self) -> CfnCondition | None:
         challenger = self._options.challenger
         if challenger is None:
-            return None, None
+            return None
         named = self._is_named("ChallengerNamed", challenger.model_package_arn)
         both = Fn.condition_and(self.released, named)  # type: ignore[arg-type]  # jsii's types miss that they fit
-        condition = CfnCondition(self, "Challenged", expression=both)
-        return self._define_model("Challenger", challenger.model_package_arn, CHALLENGER, condition), condition
+        return CfnCondition(self, "Challenged", expression=both)
+
+    def _name_fleet(self, package: str) -> str:
+        """What no two endpoint configurations share that follow each other: versions and shape.
+
+        The name of a configuration would say it, but its containers can't know that before it is made. An alarm on the
+        shift of a version would be on when the same version is released in another shape, and take that back.
+        """
+        challenger, parts = self._options.challenger, [_version(package), self._options.shape]
+        if challenger and self._challenged:
+            second = Fn.condition_if(self._challenged.logical_id, _version(challenger.model_package_arn), "0")
+            parts.append(second.to_string())
+        return Fn.join("-", parts)
+
+    def _define_challenger(self) -> sagemaker.CfnModel | None:
+        challenger = self._options.challenger
+        if challenger is None or self._challenged is None:
+            return None
+        return self._define_model("Challenger", challenger.model_package_arn, CHALLENGER, self._challenged)
 
     def _define_configuration(self) -> sagemaker.CfnEndpointConfig:
         sizing = self._options.sizing
@@ -249,11 +269,11 @@ class InferenceEndpoint(Construct):
             ),
         )
 
-    def _define_alarms(self, package: str) -> list[cloudwatch.Alarm]:
+    def _define_alarms(self) -> list[cloudwatch.Alarm]:
         if isinstance(self._options.sizing, ServerlessSizing):
             return []  # it has no fleets, of which one could be watched
         metrics = self._options.metrics
-        shift = metrics.shift(self.endpoint_name, _version(package)) if metrics else None
+        shift = metrics.shift(self.endpoint_name, self._fleet) if metrics else None
         return self._watch("Alarms", VARIANT, self._options.limits, self.released, shift)
 
     def _watch_challenger(self) -> None:

@@ -189,9 +189,24 @@ def test_every_alarm_takes_back_and_tells_and_watches_the_new_fleet_alone(varian
         for metric in metrics or [properties]:
             dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
             if "Shift" in name:
-                assert "Version" in dimensions
+                fleet = dimensions["Fleet"]
+                (model,) = [each for key, each in template["Resources"].items() if key.startswith("InferenceModel")]
+                assert model["Properties"]["PrimaryContainer"]["Environment"]["FLEET_NAME"] == fleet
             else:
                 assert dimensions["EndpointConfigName"] == {"Fn::GetAtt": [configuration, "EndpointConfigName"]}
+
+
+def test_same_version_in_another_shape_is_another_fleet(variants: Templates) -> None:
+    def fleet(name: str) -> str:
+        (model,) = [each for key, each in variants[name]["Resources"].items() if key.startswith("InferenceModel")]
+        return json.dumps(model["Properties"]["PrimaryContainer"]["Environment"]["FLEET_NAME"])
+
+    shapes = ("plain", "canary", "machine", "uncaptured", "asynchronous", "serverless", "shadow", "half", "split")
+    assert len({fleet(name) for name in shapes}) == len(shapes)
+    # what changes no configuration replaces no fleet
+    assert fleet("plain") == fleet("baking") == fleet("fast") == fleet("scaled")
+    # nor does a challenger come or go without one
+    assert "Fn::If" in fleet("shadow")
 
 
 def test_without_alarms_nothing_takes_back(variants: Templates) -> None:

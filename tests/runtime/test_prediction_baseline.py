@@ -13,7 +13,7 @@ from model_runtime.errors import JobError
 from model_runtime.prediction_baseline import FILE, PredictionBaseline, count_in
 from model_runtime.serving.metrics import ServingMetrics
 
-VARIABLES = {"METRICS_NAMESPACE": "mlops", "ENDPOINT_NAME": "dev-late", "VARIANT_NAME": "live", "MODEL_VERSION": "7"}
+VARIABLES = {"METRICS_NAMESPACE": "mlops", "ENDPOINT_NAME": "dev-late", "VARIANT_NAME": "live", "FLEET_NAME": "7-abc"}
 
 
 def test_index_is_as_calculated_by_hand() -> None:
@@ -77,7 +77,7 @@ def test_baseline_lies_beside_the_model_and_a_broken_one_is_told(tmp_path: Path)
             PredictionBaseline.read(tmp_path)
 
 
-def test_server_tells_the_shift_of_its_version_once_there_are_enough_predictions() -> None:
+def test_server_tells_the_shift_of_its_fleet_once_there_are_enough_predictions() -> None:
     metrics = ServingMetrics.from_environment(VARIABLES)
     baseline = PredictionBaseline.of(np.linspace(0, 1, 1000))
     metrics.compare_with(baseline)
@@ -92,16 +92,16 @@ def test_server_tells_the_shift_of_its_version_once_there_are_enough_predictions
     metrics.answered(200, 0.001)
     metrics.predicted(np.full(1, 0.95))
     (line,) = told()
-    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Endpoint", "Version"]]  # type: ignore[index]
-    assert (line["Endpoint"], line["Version"]) == ("dev-late", "7")
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Endpoint", "Fleet"]]  # type: ignore[index]
+    assert (line["Endpoint"], line["Fleet"]) == ("dev-late", "7-abc")
     expected = baseline.shift(count_in(baseline.edges, np.full(200, 0.95)))
     assert line["PredictionShift"] == pytest.approx(expected, rel=1e-3)
     metrics.answered(200, 0.001)
     assert told() == [], "what was told is not told again"
 
 
-@pytest.mark.parametrize("missing", ["MODEL_VERSION", "ENDPOINT_NAME", "METRICS_NAMESPACE"])
-def test_server_without_a_version_tells_no_shift(missing: str) -> None:
+@pytest.mark.parametrize("missing", ["FLEET_NAME", "ENDPOINT_NAME", "METRICS_NAMESPACE"])
+def test_server_without_a_fleet_tells_no_shift(missing: str) -> None:
     metrics = ServingMetrics.from_environment({name: value for name, value in VARIABLES.items() if name != missing})
     metrics.compare_with(PredictionBaseline.of(np.linspace(0, 1, 1000)))
     metrics.answered(200, 0.001)

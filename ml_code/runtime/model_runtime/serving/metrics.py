@@ -20,7 +20,7 @@ from model_runtime.errors import JobError
 from model_runtime.prediction_baseline import LEAST_ROWS, PredictionBaseline, count_in
 from model_runtime.rule_metrics import ENVIRONMENT_VARIABLE, MODEL_VARIABLE, NAMESPACE_VARIABLE
 
-ENDPOINT_VARIABLE, VARIANT_VARIABLE, VERSION_VARIABLE = "ENDPOINT_NAME", "VARIANT_NAME", "MODEL_VERSION"
+ENDPOINT_VARIABLE, VARIANT_VARIABLE, FLEET_VARIABLE = "ENDPOINT_NAME", "VARIANT_NAME", "FLEET_NAME"
 INTERVAL_VARIABLE = "METRICS_INTERVAL_SECONDS"
 DEFAULT_INTERVAL = 60
 STEPS_AN_OCTAVE = 8
@@ -106,7 +106,7 @@ class ServingMetrics:
     """Counts of one server process; `lines` gives them and begins anew.
 
     Requests, Rows, Refused (4xx) and Failed (5xx) are counts, Latency (milliseconds from the first byte of a request
-    to its answer) and Prediction are distributions. PredictionShift, by Endpoint and Version, is how far the
+    to its answer) and Prediction are distributions. PredictionShift, by Endpoint and Fleet, is how far the
     predictions are from those of the training (see prediction_baseline), told once there are 200 since the last time.
     """
 
@@ -115,10 +115,10 @@ class ServingMetrics:
         namespace: str,
         dimensions: list[dict[str, str]],
         interval: int = DEFAULT_INTERVAL,
-        version: dict[str, str] | None = None,
+        fleet: dict[str, str] | None = None,
     ) -> None:
         self.interval = interval
-        self._namespace, self._dimensions, self._version = namespace, dimensions, version
+        self._namespace, self._dimensions, self._fleet = namespace, dimensions, fleet
         self._baseline: PredictionBaseline | None = None
         self._latency, self._prediction = Distribution(), Distribution(self._compare)
         self._requests = self._rows = self._refused = self._failed = 0
@@ -141,10 +141,10 @@ class ServingMetrics:
         text = environment.get(INTERVAL_VARIABLE) or str(DEFAULT_INTERVAL)
         if not text.isdecimal() or not 1 <= int(text) <= 3600:
             raise JobError(f"{INTERVAL_VARIABLE} must be a number of seconds from 1 to 3600, got {text!r}")
-        names = {"Endpoint": ENDPOINT_VARIABLE, "Version": VERSION_VARIABLE}
-        version = {name: environment.get(variable, "") for name, variable in names.items()}
+        names = {"Endpoint": ENDPOINT_VARIABLE, "Fleet": FLEET_VARIABLE}
+        fleet = {name: environment.get(variable, "") for name, variable in names.items()}
         namespace = environment.get(NAMESPACE_VARIABLE) or ""
-        return cls(namespace, sets, int(text), version if all(version.values()) else None)
+        return cls(namespace, sets, int(text), fleet if all(fleet.values()) else None)
 
     def compare_with(self, baseline: PredictionBaseline | None) -> None:
         """Tell from now on how far predictions have shifted from those of the training; None for not."""
@@ -186,10 +186,10 @@ class ServingMetrics:
                 metrics["Prediction"] = ("None", predictions[number])
             yield metric_line(self._namespace, self._dimensions, metrics)
             metrics = {}
-        if self._version and self._baseline and self._ranges.sum() >= LEAST_ROWS:
+        if self._fleet and self._baseline and self._ranges.sum() >= LEAST_ROWS:
             shift = _rounded(self._baseline.shift(self._ranges))
             self._ranges[:] = 0
-            yield metric_line(self._namespace, [self._version], {"PredictionShift": ("None", shift)})
+            yield metric_line(self._namespace, [self._fleet], {"PredictionShift": ("None", shift)})
 
 
 def _rounded(value: float) -> float:
