@@ -84,10 +84,22 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             aws_secret_access_key=local["AWS_SECRET_ACCESS_KEY"],
             region_name=local["AWS_REGION"],
         )
-        yield Platform(port, demo.stdout, variables | local, Deployment("dev", Local(session, port)))
+        made = Platform(port, demo.stdout, variables | local, Deployment("dev", Local(session, port)))
+        # or all days that a chapter lands were predicted as well
+        switch_batch(made, on=False)
+        yield made
     finally:
         process.stop(state_dir(port))
         shutil.rmtree(state_dir(port), ignore_errors=True)
+
+
+def switch_batch(platform: Platform, *, on: bool) -> None:
+    """Have published days predicted, or not."""
+    events = platform.client("events")
+    switch = events.enable_rule if on else events.disable_rule
+    for rule in events.list_rules()["Rules"]:
+        if "-batch-" in rule["Name"] and "NewData" in rule["Name"]:
+            switch(Name=rule["Name"])
 
 
 @dataclass(frozen=True)

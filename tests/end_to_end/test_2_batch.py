@@ -15,7 +15,7 @@ from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import dashed
 from mlops_cli.repository import declaration
 from mlops_cli.scoring import invoke_csv
-from tests.end_to_end.conftest import Platform
+from tests.end_to_end.conftest import Platform, switch_batch
 
 BLOCK_TIME, FLIGHT_DELAY = "block_time", "flight_delay"
 DAYS = (date(2013, 7, 15), date(2013, 7, 16))
@@ -86,6 +86,7 @@ def packages(platform: Platform) -> dict[str, str]:
     few = ("FirstDay=2013-06-01", "LastDay=2013-07-14", "TestDays=7", "ValidationDays=7", "MaximumError=100")
     platform.run(["mlops", "train", BLOCK_TIME, "--follow", *(word for each in few for word in ("-p", each))])
     platform.run(["mlops", "model", "approve", BLOCK_TIME])
+    switch_batch(platform, on=True)
     return {model: status(platform, model)["released"] for model in (BLOCK_TIME, FLIGHT_DELAY)}
 
 
