@@ -186,6 +186,12 @@ def _serving(model: str, consumers: list[Consumer]) -> str:
     serving = next((each.serving for each in consumers if each.serving), None)
     if serving is None:
         raise DeploymentError(f"no version of {model} serves yet: nothing to go back from")
+    if any(each.serving not in ("", serving) for each in consumers):
+        told = ", ".join(f"{each.stack} serves version {number_of(each.serving)}" for each in consumers if each.serving)
+        raise DeploymentError(
+            f"{told}: reject the one that is wrong, as `aws sagemaker update-model-package --model-approval-status "
+            "Rejected --model-package-arn <arn>` does"
+        )
     return serving
 
 

@@ -78,7 +78,7 @@ class BatchStack(Stack):
             key=dataset.key,
             network=blueprint.network,
         )
-        self.inference.define(
+        pipeline = self.inference.define(
             batch_definition(model, batch, surroundings),
             description=f"Predictions for days: {model.description}",
             unreleased=f"no version of {registry.group_name} is released yet: approve one, see `mlops model approve`",
@@ -95,6 +95,7 @@ class BatchStack(Stack):
             key=foundation.key,
             logs=blueprint.logs,
         )
+        self.release.version.add_resource_dependency(pipeline)
         self.release.on_failure("ReleaseFailed", foundation.alarm_target)
         CfnOutput(self, "ReleaseArn", value=self.release.state_machine_arn)
         self._define_triggers(blueprint, batch, foundation, data, model, manifest)
@@ -149,4 +150,5 @@ class BatchStack(Stack):
         if batch.new_data:
             published = data.datasets[model.data.dataset].workflow.published
             trigger.on_event("NewData", published, name="new-data")
+        CfnOutput(self, "CatchUpDays", value=str(batch.catch_up_days))
         CfnOutput(self, "BatchTriggerArn", value=trigger.state_machine_arn)

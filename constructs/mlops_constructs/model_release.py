@@ -24,7 +24,8 @@ class ModelRelease(Construct):
     """A state machine that brings its own stack to the version of a model that should serve, and writes down how.
 
     The stack has a parameter ``ModelPackageArn``, empty at first. It follows each approval and each rejection of a
-    version: see `release_definition`. CloudFormation does the change, by the role that the stack was deployed with: a
+    version, and each approval that is taken back, as another stack does whose release has failed: see
+    `release_definition`. CloudFormation does the change, by the role that the stack was deployed with: a
     stack that was deployed without one, as by an administrator's own rights, can't be changed by the state machine,
     which has no other right than to ask.
 
@@ -119,7 +120,7 @@ class ModelRelease(Construct):
         target = targets.SfnStateMachine(
             machine, input=events.RuleTargetInput.from_object(given), role=starter.without_policy_updates()
         )
-        rule = registry.on_status(self, "Decided", ["Approved", "Rejected"], target)
+        rule = registry.on_status(self, "Decided", ["Approved", "Rejected", "PendingManualApproval"], target)
         same = "The state machine is in the same stack as the rule"
         Annotations.of(rule).acknowledge_warning("@aws-cdk/aws-events:ruleUnresolvedEnvironment", same)
 

@@ -10,7 +10,7 @@ import boto3
 import typer
 
 from mlops_cli.batch import view
-from mlops_cli.batch.predictions import DEFAULT_CATCH_UP_DAYS, predictions
+from mlops_cli.batch.predictions import predictions
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
 from mlops_cli.local import wide_console
@@ -65,7 +65,7 @@ def status(
     """Show which published days are predicted, by which version and when, and which are due."""
     first_day, last_day = _range(first, last, "--from", "--to")
     deployment, declared = _deployed(model, environment)
-    catch_up = int((declared.get("batch") or {}).get("catch_up_days", DEFAULT_CATCH_UP_DAYS))
+    catch_up = int(deployment.outputs(f"{dashed(model)}-{PART}")["CatchUpDays"])
     dataset = deployed_dataset(deployment, declared["data"]["dataset"])
     found = predictions(deployment, model, dataset, catch_up, first_day, last_day)
     if as_json:

@@ -14,7 +14,6 @@ from mlops_cli.data.dataset import Dataset
 from mlops_cli.data.days import Record, partitions
 from mlops_cli.deployment import Deployment, dashed
 
-DEFAULT_CATCH_UP_DAYS = 7
 LOOK_UPS = 16
 _OBJECT = re.compile(r"/day=(\d{4}-\d\d-\d\d)/predictions\.parquet$")
 

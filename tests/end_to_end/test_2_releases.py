@@ -76,6 +76,12 @@ def served(platform: Platform) -> str:
     return str(container["ModelPackageName"])
 
 
+def released_to(platform: Platform, part: str) -> str:
+    """The version that a stack of the model is told."""
+    found = platform.client("cloudformation").describe_stacks(StackName=f"dev-flight-delay-{part}")["Stacks"][0]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}["ModelPackageArn"]
+
+
 def test_approval_alone_releases_and_a_rollback_is_one_command(platform: Platform) -> None:
     first, second = served(platform), register_like_the_first(platform)
     number = second.rpartition("/")[2]
@@ -122,5 +128,10 @@ def test_version_that_can_not_serve_is_rolled_back_while_the_old_one_answers(pla
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
     assert "dev-nowhere" in package["ApprovalDescription"]
     assert served(platform) == first
+    # the stack that predicts days has nothing against the version, and goes back all the same
+    deadline = time.monotonic() + 60
+    while released_to(platform, "batch") != first:
+        assert time.monotonic() < deadline, released_to(platform, "batch")
+        time.sleep(0.5)
     stack = platform.client("cloudformation").describe_stacks(StackName="dev-flight-delay-serving")["Stacks"][0]
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"

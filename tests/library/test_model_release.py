@@ -106,7 +106,7 @@ def test_approvals_and_rejections_of_the_group_start_it_with_the_version(
     (rule,) = [each["Properties"] for each in resources("AWS::Events::Rule").values()]
     assert rule["EventPattern"]["detail"] == {
         "ModelPackageGroupName": ["dev-late"],
-        "ModelApprovalStatus": ["Approved", "Rejected"],
+        "ModelApprovalStatus": ["Approved", "Rejected", "PendingManualApproval"],
     }
     (target,) = rule["Targets"]
     assert target["InputTransformer"]["InputPathsMap"] == {

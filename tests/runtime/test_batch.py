@@ -267,19 +267,54 @@ def test_version_that_is_gone_is_named(lake: Lake) -> None:
         (["0,1,1,1,0.5", "1,1,1,1,1.5", "2,1,1,1,0.5"], "must give a probability for each row, it gave 1.5"),
         (["0,1,1,1,0.5", "1,1,1,1,", "2,1,1,1,0.5"], "must give a probability for each row, it gave None"),
         (["0,1,1,1,0.5,1", "1,1,1,1,0.5,1"], "must have 5 columns.*they have 6: the model's inference functions"),
-        (["0,1,1,1,0.5", "1,1,1,1,no", "2,1,1,1,0.5"], "day=2013-08-01/part-000.csv.out can't be read"),
+        (["0,1,1,1,0.5", "1,1,1,1,no", "2,1,1,1,0.5"], "2013-08-01-000.csv.out can't be read"),
     ],
 )
-def test_wrong_answers_publish_nothing_of_any_day(lake: Lake, lines: list[str], reason: str) -> None:
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_wrong_answers_publish_nothing_of_their_day_and_of_none_where_days_were_asked_for(
+    lake: Lake, lines: list[str], reason: str, asked_for: bool
+) -> None:
+    before = "2013-07-31"
     lake.publish(DAY)
-    lake.publish("2013-07-31")
+    lake.publish(before)
+    lake.select(*(["--first-day", before, "--last-day", DAY] if asked_for else []))
+    lake.transform()
+    scores = lake.paths.processing_input("scores") / f"day={DAY}" / f"{DAY}-000.csv.out"
+    scores.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(JobError, match=reason) as raised:
+        lake.write()
+    if asked_for:
+        assert "nothing of this run is published" in str(raised.value)
+        assert lake.objects() == []
+    else:
+        assert "3 predictions of 1 day by version 1" in str(raised.value)
+        assert lake.objects() == [f"predictions/toy/day={before}/predictions.parquet"]
+
+
+def test_a_bad_day_holds_no_other_up_and_is_told_again_until_it_is_good(lake: Lake) -> None:
+    lake.publish(DAY, ROWS.drop("distance"))
+    lake.publish(NEXT)
+    for _ in range(2):
+        with pytest.raises(JobError, match=f"the published rows of {DAY} have no column distance"):
+            lake.run()
+        assert lake.objects() == [f"predictions/toy/day={NEXT}/predictions.parquet"]
+    lake.publish(DAY, load="2")
+    lake.run()
+    assert len(lake.objects()) == 2
+
+
+def test_answers_are_found_wherever_their_files_lie_and_blank_lines_between_them_are_nothing(lake: Lake) -> None:
+    lake.publish(DAY)
+    lake.publish(NEXT)
     lake.select()
     lake.transform()
-    scores = lake.paths.processing_input("scores") / f"day={DAY}" / "part-000.csv.out"
-    scores.write_text("".join(f"{line}\n" for line in lines))
-    with pytest.raises(JobError, match=reason):
-        lake.write()
-    assert lake.objects() == []
+    scores = lake.paths.processing_input("scores")
+    for file in list(scores.rglob("*.out")):
+        file.rename(scores / file.name)
+        lines = (scores / file.name).read_text().splitlines()
+        (scores / file.name).write_text("\n" + "\n\n".join(lines) + "\n\n")
+    lake.write()
+    assert [lake.predicted(day).height for day in (DAY, NEXT)] == [3, 3]
 
 
 def test_job_that_ends_between_two_days_leaves_each_whole_and_the_next_run_takes_the_rest(

@@ -36,6 +36,11 @@ class Wanted:
     last: date | None
     catch_up_days: int = 7
 
+    @property
+    def is_due(self) -> bool:
+        """Whether nobody has named days."""
+        return self.first is None
+
     @classmethod
     def parse(cls, first: str, last: str, catch_up_days: str) -> Wanted:
         """Read the values of a command line; raises JobError for what is no day or number, or the wrong way round."""

@@ -30,6 +30,9 @@ class PlannedDay:
 class Plan:
     """`days` are those to predict, by YYYY-MM-DD; `rows` counts all their rows.
 
+    `problems` are due days that can't be predicted, with the reason: they hold the others up no longer than this run.
+    `together` says that the days were asked for, and are published all or none.
+
     `package` is the ARN of the version that is asked about `features` columns. `searched` says that it is a container
     of Autopilot's, which answers in a form of its own.
     """
@@ -43,6 +46,8 @@ class Plan:
     key: list[str] = field(default_factory=list)
     days: dict[str, PlannedDay] = field(default_factory=dict)
     rows: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    together: bool = False
 
     def write(self, directory: Path) -> None:
         """Write it as the pipeline's condition and the next job read it."""

@@ -1,7 +1,9 @@
 """The entry point `publish`: the answers of a transform job become the predictions of days, in their table.
 
-Nothing is published before every answer of every day is there and is what the model should give. Then each day's one
-object is replaced: readers see the old predictions or the new ones, whole and once, also when the job ends in between.
+A day is published when every answer for it is there and is what the model should give: its one object is replaced, so
+that readers see the old predictions or the new ones, whole and once, also when the job ends in between. Days that were
+asked for are published all or none. Of days that are due the good ones are, and the job fails with the others' reasons:
+a day that is wrong would stop all that come after it otherwise.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import csv
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -35,17 +38,28 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     plan = Plan.read(paths.processing_input("plan"))
     problem = problem_named(plan.problem, "plan.json: problem")
     now, store = datetime.now(UTC).replace(tzinfo=None), Store()
+    problems = dict(plan.problems)
     with tempfile.TemporaryDirectory() as scratch:
         files = {}
         for day in plan.days:
+            try:
+                predictions = predicted_day(paths, plan, day, problem, now)
+            except JobError as error:
+                if plan.together:
+                    raise JobError(f"{error}: nothing of this run is published") from error
+                problems[day] = str(error)
+                continue
             files[day] = Path(scratch) / f"{day}.parquet"
-            predicted_day(paths, plan, day, problem, now).write_parquet(files[day])
-        for day, planned in plan.days.items():
+            predictions.write_parquet(files[day])
+        for day, file in files.items():
+            planned = plan.days[day]
             notes = notes_of(planned, plan.package, **{"predicted-at": now.isoformat(timespec="seconds")})
-            store.replace(predictions_uri(table, day), files[day], notes)
+            store.replace(predictions_uri(table, day), file, notes)
             print(f"{day}: {planned.rows} predictions", flush=True)
-    days = len(plan.days)
-    said = f"{plan.rows:,} predictions of {days} day{'' if days == 1 else 's'} by version {plan.version}"
+    days, rows = len(files), sum(plan.days[day].rows for day in files)
+    said = f"{rows:,} predictions of {days} day{'' if days == 1 else 's'} by version {plan.version}"
+    if problems:
+        raise JobError(f"{'; '.join(problems.values())}; {said}")
     print(said, flush=True)
     paths.message.parent.mkdir(parents=True, exist_ok=True)
     paths.message.write_text(said, encoding="utf-8")
@@ -65,12 +79,12 @@ def predicted_day(paths: ContainerPaths, plan: Plan, day: str, problem: Problem,
     """The rows of a day as the table has them; raises JobError for a missing or double answer, or none of its kind."""
     folder = f"day={day}"
     keys = pl.read_parquet(paths.processing_input("keys") / folder / KEYS_FILE)
-    answers = read_answers(paths.processing_input("scores") / folder, plan, problem)
+    answers = read_answers(paths.processing_input("scores"), day, plan, problem)
     numbers = answers[ROW]
     if answers.height != keys.height or not numbers.equals(keys[ROW].cast(numbers.dtype)):
         raise JobError(
             f"the transform job gave {numbers.n_unique()} of the {keys.height} rows of {day} an answer, "
-            f"{answers.height} in all: nothing of this run is published"
+            f"{answers.height} in all"
         )
     values = answers[PREDICTION]
     wrong = answers.filter(
@@ -80,8 +94,7 @@ def predicted_day(paths: ContainerPaths, plan: Plan, day: str, problem: Problem,
     )
     if wrong.height:
         raise JobError(
-            f"the model must give {problem.answer} for each row, it gave {wrong[PREDICTION][0]} for a row of {day}: "
-            "nothing of this run is published"
+            f"the model must give {problem.answer} for each row, it gave {wrong[PREDICTION][0]} for a row of {day}"
         )
     key = [pl.col(name) for name in plan.key]
     times = [name for name in plan.key if isinstance(keys.schema[name], pl.Datetime)]
@@ -103,21 +116,23 @@ def predicted_day(paths: ContainerPaths, plan: Plan, day: str, problem: Problem,
     )
 
 
-def read_answers(directory: Path, plan: Plan, problem: Problem) -> pl.DataFrame:
-    """The numbers of rows and the answers for them, in the order of the numbers.
+def read_answers(directory: Path, day: str, plan: Plan, problem: Problem) -> pl.DataFrame:
+    """The numbers of a day's rows and the answers for them, in the order of the numbers.
 
     A line is a row's number, its features, and what the container answered. Raises JobError for a line that isn't so.
+    Files are told by their names: which folders of its input a transform job keeps isn't said for sure.
     """
     schema = {ROW: pl.Int64, PREDICTION: pl.Float64}
-    files = sorted(directory.glob(ANSWERS))
+    files = sorted(directory.rglob(f"{day}-{ANSWERS}"))
     read = _searched_answers if plan.searched else _plain_answers
     return pl.concat([pl.DataFrame(schema=schema), *(read(file, plan, problem) for file in files)]).sort(ROW)
 
 
 def _plain_answers(file: Path, plan: Plan, _: Problem) -> pl.DataFrame:
     place = f"the answers {file.parent.name}/{file.name}"
-    with file.open(encoding="utf-8", newline="") as lines:
-        width = len(next(csv.reader(lines), []))
+    # a line without anything may come between the answers to two requests
+    text = "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if line)
+    width = len(next(csv.reader([text.partition("\n")[0]]), []))
     if width != plan.features + 2:
         raise JobError(
             f"{place} must have {plan.features + 2} columns, a number, {plan.features} features and one answer, they "
@@ -125,8 +140,8 @@ def _plain_answers(file: Path, plan: Plan, _: Problem) -> pl.DataFrame:
         )
     features = {f"feature_{number}": pl.String for number in range(plan.features)}  # read by nobody
     try:
-        rows = pl.scan_csv(file, has_header=False, schema={ROW: pl.Int64, **features, PREDICTION: pl.Float64})
-        return rows.select(ROW, PREDICTION).collect()
+        schema = {ROW: pl.Int64, **features, PREDICTION: pl.Float64}
+        return pl.scan_csv(BytesIO(text.encode()), has_header=False, schema=schema).select(ROW, PREDICTION).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise JobError(f"{place} can't be read: {' '.join(str(error).split())[:300]}") from error
 

@@ -1,8 +1,8 @@
 """The entry point `select`: the rows of the days to predict, as the released version of the model takes them.
 
-    rows/day=2013-08-01/part-000.csv     the number of a row, then its features, no header
-    keys/day=2013-08-01/keys.parquet     the columns that tell the rows of the day apart, in the order of the numbers
-    plan/plan.json                       the days, and the version
+    rows/day=2013-08-01/2013-08-01-000.csv  the number of a row, then its features, no header
+    keys/day=2013-08-01/keys.parquet        the columns that tell the rows of the day apart, in the order of the numbers
+    plan/plan.json                          the days, and the version
 
 The features and their order are those that the version was trained on, whatever the code says today. There is no label:
 nobody knows it yet. The pipeline asks a transform job about the rows, unless there are none.
@@ -84,12 +84,21 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
         check_problem(version.description, asked_problem())
         published = published_days(store.read_json(selection.manifest), selection.manifest)
         days = wanted_days(published, selection.wanted, selection.table, store)
-        planned = {}
+        planned, problems, together = {}, {}, not selection.wanted.is_due
         for day, files in days.items():
-            rows = read_day(day, files, version, selection.key, store, Path(scratch) / f"{day}")
+            try:
+                rows = read_day(day, files, version, selection.key, store, Path(scratch) / f"{day}")
+            except JobError as error:
+                if together:
+                    raise
+                problems[str(day)] = str(error)
+                print(f"{day} can't be predicted: {error}", flush=True)
+                continue
             write_day(rows, day, version.description.features, selection, paths)
             planned[str(day)] = PlannedDay(rows.height, files.load)
             print(f"{day}: {rows.height} rows", flush=True)
+    if problems and not sum(day.rows for day in planned.values()):
+        raise JobError("; ".join(problems.values()))
     for name in ("rows", "keys"):
         paths.processing_output(name).mkdir(parents=True, exist_ok=True)
     plan = Plan(
@@ -102,6 +111,8 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
         key=selection.key,
         days=planned,
         rows=sum(day.rows for day in planned.values()),
+        problems=problems,
+        together=together,
     )
     plan.write(paths.processing_output("plan"))
     newest = max(published, default=None)
@@ -160,7 +171,7 @@ def write_day(
     for number, part in enumerate(numbers.iter_slices(size)):
         if part.height:
             target.mkdir(parents=True, exist_ok=True)
-            part.write_csv(target / f"part-{number:03d}.csv", include_header=False)
+            part.write_csv(target / f"{day}-{number:03d}.csv", include_header=False)
 
 
 def _selected(plan: Plan) -> str:
