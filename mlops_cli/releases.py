@@ -184,7 +184,8 @@ class Releases:
                 f"`mlops model unpin {self.model}` ends that"
             )
         newest = self.newest_approved()
-        if not pinned and newest and newest != package:
+        # an older one: the approval has been taken back since, which the next look tells with its reason
+        if not pinned and newest and int(number_of(newest)) > int(number):
             raise DeploymentError(
                 f"version {number} is not released: version {number_of(newest)} is approved and newer"
             )

@@ -22,6 +22,7 @@ from mlops_cli.repository import ROOT
 
 DEMO_SECONDS = 600
 COMMAND_SECONDS = 300
+GROUP = "dev-flight-delay"
 # what `make demo` has to bring along itself
 MISSING_PROGRAMS = ("java", "javac", "node", "npm", "npx", "cdk", "aws")
 
@@ -100,6 +101,25 @@ def switch_batch(platform: Platform, *, on: bool) -> None:
     for rule in events.list_rules()["Rules"]:
         if "-batch-" in rule["Name"] and "NewData" in rule["Name"]:
             switch(Name=rule["Name"])
+
+
+def register_like_the_first(platform: Platform, **changes: Any) -> str:
+    """Register a version with the artifact of the first one, or with another."""
+    sagemaker = platform.client("sagemaker")
+    oldest = sagemaker.list_model_packages(ModelPackageGroupName=GROUP, SortBy="CreationTime", SortOrder="Ascending")
+    first = sagemaker.describe_model_package(ModelPackageName=oldest["ModelPackageSummaryList"][0]["ModelPackageArn"])
+    specification = first["InferenceSpecification"]
+    container = {name: specification["Containers"][0][name] for name in ("Image", "ModelDataUrl")} | changes
+    made = sagemaker.create_model_package(
+        ModelPackageGroupName=GROUP,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedContentTypes": specification["SupportedContentTypes"],
+            "SupportedResponseMIMETypes": specification["SupportedResponseMIMETypes"],
+        },
+    )
+    return str(made["ModelPackageArn"])
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from botocore.config import Config
 
-from tests.end_to_end.conftest import Platform
+from tests.end_to_end.conftest import Platform, register_like_the_first
 from tests.end_to_end.test_3_redeploy import ENDPOINT, ROW
 
-GROUP = "dev-flight-delay"
 APPROVAL_SECONDS = 60
 
 
@@ -48,25 +47,6 @@ def steady_client(platform: Platform) -> Iterator[None]:
     assert answers[0] > 50
 
 
-def register_like_the_first(platform: Platform, **changes: Any) -> str:
-    """Register a version with the artifact of the first one, or with another."""
-    sagemaker = platform.client("sagemaker")
-    oldest = sagemaker.list_model_packages(ModelPackageGroupName=GROUP, SortBy="CreationTime", SortOrder="Ascending")
-    first = sagemaker.describe_model_package(ModelPackageName=oldest["ModelPackageSummaryList"][0]["ModelPackageArn"])
-    specification = first["InferenceSpecification"]
-    container = {name: specification["Containers"][0][name] for name in ("Image", "ModelDataUrl")} | changes
-    made = sagemaker.create_model_package(
-        ModelPackageGroupName=GROUP,
-        ModelApprovalStatus="PendingManualApproval",
-        InferenceSpecification={
-            "Containers": [container],
-            "SupportedContentTypes": specification["SupportedContentTypes"],
-            "SupportedResponseMIMETypes": specification["SupportedResponseMIMETypes"],
-        },
-    )
-    return str(made["ModelPackageArn"])
-
-
 def served(platform: Platform) -> str:
     """The version that the endpoint's containers are made from."""
     sagemaker = platform.client("sagemaker")
@@ -94,9 +74,10 @@ def test_approval_alone_releases_and_a_rollback_is_one_command(platform: Platfor
         assert served(platform) == first
     package = platform.client("sagemaker").describe_model_package(ModelPackageName=second)
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", "complaints")
-    history = platform.run(["mlops", "model", "history", "flight_delay"]).stdout
-    assert "better in autumn" in history
-    assert "complaints" in history
+    history = json.loads(platform.run(["mlops", "model", "history", "flight_delay", "--json"]).stdout)
+    told = [each["asked"] for each in history if each["stack"] == "dev-flight-delay-serving"]
+    assert told[:2] == ["complaints", "better in autumn"]
+    assert "rolled back" not in platform.run(["mlops", "model", "history", "flight_delay"]).stdout
     again = platform.run(["mlops", "model", "rollback", "flight_delay"], check=False)
     assert again.returncode == 1
     assert "is the only approved one: there is none to go back to" in again.stderr

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops_cli.repository import ROOT, commit
-from tests.end_to_end.conftest import Platform
+from tests.end_to_end.conftest import Platform, register_like_the_first
 
 ENDPOINT = "dev-flight-delay"
 ROW = b"UA,EWR,IAH,1,315,510,195,20,1400,29.9,-95.3,14,149,39,28,64,260,12,,0,1012,10"
@@ -91,8 +91,9 @@ def test_version_is_tried_in_the_shadow_of_the_one_that_serves_on_a_scaled_endpo
         EndpointName=ENDPOINT, DesiredWeightsAndCapacities=[{"VariantName": "live", "DesiredInstanceCount": 2}]
     )
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=ENDPOINT, WaiterConfig={"Delay": 1})
-    told = platform.run(["mlops", "model", "challenge", "flight_delay", "1"]).stdout
-    assert "version 1 is tried" in told
+    number = register_like_the_first(platform).rpartition("/")[2]
+    told = platform.run(["mlops", "model", "challenge", "flight_delay", number]).stdout
+    assert f"version {number} is tried" in told
     found = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
     assert [each["VariantName"] for each in found["ShadowProductionVariants"]] == ["challenger"]
     counts = {each["VariantName"]: each["DesiredInstanceCount"] for each in found["ProductionVariants"]}

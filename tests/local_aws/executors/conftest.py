@@ -132,8 +132,11 @@ def server(
 
 
 def _forget_everything() -> None:
+    from moto.core.config import default_user_config
     from moto.moto_api._internal.models import moto_api_backend
 
+    # a CloudFormation of an earlier test has asked for AWS's own policies, which take seconds to load each time
+    default_user_config["iam"]["load_aws_managed_policies"] = False
     moto_api_backend.reset()
 
 
