@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ PARAMETER, CHALLENGER_PARAMETER = "ModelPackageArn", "ChallengerPackageArn"
 CONSUMERS = ("serving", "batch")
 """What a model may be released to: the last part of a stack's name."""
 START_SECONDS = 120.0
+RECORD_SECONDS = 90.0
 CLOCKS_APART = timedelta(minutes=2)
 """So far the clocks of this machine and of AWS may be apart, and so long ago the approval may have been."""
 Report = Callable[[str], None]
@@ -156,8 +158,10 @@ class Releases:
         began, idle_since = time.monotonic(), time.monotonic()
         asked = datetime.now(UTC) - CLOCKS_APART
         while True:
-            waiting = [each for each in self.consumers() if each.serving != package or each.is_busy]
+            found = self.consumers()
+            waiting = [each for each in found if each.serving != package or each.is_busy]
             if not waiting:
+                self._wait_for_records(found)
                 return time.monotonic() - began
             self._check_wanted(package)
             report(", ".join(f"{each.stack} {each.status}" for each in waiting))
@@ -170,6 +174,16 @@ class Releases:
                     f"stack enabled? Its state machine is {waiting[0].machine}"
                 )
             self.sleep(self.poll)
+
+    def _wait_for_records(self, consumers: list[Consumer]) -> None:
+        """What has made the change writes it down last."""
+        states = self.deployment.client("stepfunctions")
+        for machine in filter(None, (each.machine for each in consumers)):
+            deadline = time.monotonic() + RECORD_SECONDS
+            while states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+                if time.monotonic() > deadline:
+                    break
+                self.sleep(self.poll)
 
     def _check_wanted(self, package: str) -> None:
         """Raise DeploymentError when the version isn't the one that should serve any more."""
@@ -218,8 +232,11 @@ class Releases:
         cloudformation, stack = self.deployment.client("cloudformation"), self.consumers()[0].stack
         if package:
             told = self._sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"]
-            if told == "Rejected":
-                raise DeploymentError(f"version {number_of(package)} is rejected: it isn't tried on anybody's requests")
+            if told != "Approved":
+                raise DeploymentError(
+                    f"version {number_of(package)} is {told}, and SageMaker deploys approved ones alone: pin the one "
+                    "that serves (`mlops model pin`), so that it stays, and approve the other"
+                )
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
         values = {each["ParameterKey"]: each["ParameterValue"] for each in found}
         if CHALLENGER_PARAMETER not in values:
@@ -232,17 +249,30 @@ class Releases:
             return
         given: list[dict[str, Any]] = [{"ParameterKey": CHALLENGER_PARAMETER, "ParameterValue": package or ""}]
         given += [{"ParameterKey": name, "UsePreviousValue": True} for name in values if name != CHALLENGER_PARAMETER]
+        token = f"challenge-{uuid.uuid4()}"
         cloudformation.update_stack(
             StackName=stack,
             UsePreviousTemplate=True,
             Parameters=given,
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            ClientRequestToken=token,
         )
         while (status := self._status(stack)).endswith("_IN_PROGRESS"):
             report(f"{stack} {status}")
             self.sleep(self.poll)
         if status != "UPDATE_COMPLETE":
-            raise DeploymentError(f"{stack} is {status}: its events say why, nothing was changed")
+            raise DeploymentError(f"nothing was changed, {stack} is {status}: {self._failure(stack, token)}")
+
+    def _failure(self, stack: str, token: str) -> str:
+        pages = (
+            self.deployment.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+        )
+        events = [each for page in pages for each in page["StackEvents"] if each.get("ClientRequestToken") == token]
+        failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
+        if not failed:
+            return "see its events"
+        # the newest come first, and the first failure is the reason of all others
+        return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', 'no reason given')}"
 
     def _status(self, stack: str) -> str:
         found = self.deployment.client("cloudformation").describe_stacks(StackName=stack)

@@ -165,15 +165,15 @@ def test_version_is_named_by_its_number_and_the_newest_is_taken_without_one(mode
         model.releases.version(7)
 
 
-def test_challenger_is_another_version_that_is_not_rejected_beside_one_that_serves(model: Model) -> None:
-    first, second, rejected = model.register(), model.register("PendingManualApproval"), model.register("Rejected")
-    for package, reason in ((second, "no version of .* serves yet"), (rejected, "version 3 is rejected")):
+def test_challenger_is_another_approved_version_beside_one_that_serves(model: Model) -> None:
+    first, second, pending = model.register(), model.register(), model.register("PendingManualApproval")
+    for package, reason in ((first, "no version of .* serves yet"), (pending, "version 3 is PendingManualApproval")):
         with pytest.raises(DeploymentError, match=reason):
             model.releases.challenge(package, lambda _: None)
-    model.serve(first)
-    with pytest.raises(DeploymentError, match="version 1 serves already"):
-        model.releases.challenge(first, lambda _: None)
-    model.releases.challenge(second, lambda _: None)
+    model.serve(second)
+    with pytest.raises(DeploymentError, match="version 2 serves already"):
+        model.releases.challenge(second, lambda _: None)
+    model.releases.challenge(first, lambda _: None)
     (consumer,) = model.releases.consumers()
-    assert consumer.serving == first
+    assert consumer.serving == second
     model.releases.challenge(None, lambda _: None)

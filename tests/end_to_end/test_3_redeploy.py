@@ -91,7 +91,10 @@ def test_version_is_tried_in_the_shadow_of_the_one_that_serves_on_a_scaled_endpo
         EndpointName=ENDPOINT, DesiredWeightsAndCapacities=[{"VariantName": "live", "DesiredInstanceCount": 2}]
     )
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=ENDPOINT, WaiterConfig={"Delay": 1})
-    number = register_like_the_first(platform).rpartition("/")[2]
+    package = register_like_the_first(platform)
+    number = package.rpartition("/")[2]
+    platform.run(["mlops", "model", "pin", "flight_delay", "1"])
+    sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
     told = platform.run(["mlops", "model", "challenge", "flight_delay", number]).stdout
     assert f"version {number} is tried" in told
     found = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
