@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, CfnParameter, Stack
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from mlops_constructs.autopilot_grants import grant_pull_autopilot
@@ -19,6 +19,7 @@ from .blueprint import Blueprint
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
 from .model_settings import Model
+from .version_parameter import version_parameter
 
 
 class BatchStack(Stack):
@@ -43,15 +44,9 @@ class BatchStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
         lake, dataset = data.lake, data.datasets[model.data.dataset]
-        package = CfnParameter(
-            self,
-            "ModelPackageArn",
-            type="String",
-            default="",
-            allowed_pattern=rf"^$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{registry.group_name}/\d+$",
-            constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
-            description="ARN of the model package that predicts days; empty for none",
-        ).value_as_string
+        package = version_parameter(
+            self, "ModelPackageArn", registry, "ARN of the model package that predicts days; empty for none"
+        )
         name = f"{blueprint.name_of(model)}-batch"
         self.inference = BatchInference(
             self,

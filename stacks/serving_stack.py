@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, CfnParameter, Stack
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from mlops_constructs.autopilot_grants import grant_pull_autopilot
@@ -16,6 +16,7 @@ from .endpoint_definition import endpoint_options
 from .foundation_stack import FoundationStack
 from .model_settings import Model
 from .serving_settings import Serving
+from .version_parameter import version_parameter
 
 
 class ServingStack(Stack):
@@ -35,10 +36,14 @@ class ServingStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
         name = blueprint.name_of(model)
-        package = self._version("ModelPackageArn", registry, "serve; empty for no endpoint")
+        package = version_parameter(
+            self, "ModelPackageArn", registry, "ARN of the model package to serve; empty for no endpoint"
+        )
         challenger = None
         if serving.challenger:
-            challenger = self._version("ChallengerPackageArn", registry, "try beside it; empty for none")
+            challenger = version_parameter(
+                self, "ChallengerPackageArn", registry, "ARN of the model package to try beside it; empty for none"
+            )
         self.inference = InferenceEndpoint(
             self,
             "Inference",
@@ -73,14 +78,3 @@ class ServingStack(Stack):
         CfnOutput(self, "ReleaseArn", value=self.release.state_machine_arn)
         if serving.enabled:
             CfnOutput(self, "EndpointName", value=name, condition=self.inference.released)
-
-    def _version(self, construct_id: str, registry: ModelRegistry, purpose: str) -> str:
-        return CfnParameter(
-            self,
-            construct_id,
-            type="String",
-            default="",
-            allowed_pattern=rf"^$|^arn:[^:]+:sagemaker:[^:]+:\d{{12}}:model-package/{registry.group_name}/\d+$",
-            constraint_description=f"must be empty, or the ARN of a version in the group {registry.group_name}",
-            description=f"ARN of the model package to {purpose}",
-        ).value_as_string
