@@ -15,6 +15,11 @@ LOCKS = {
     "requirements/build.in": "requirements/build.txt",
     "requirements/serving-benchmark.in": "requirements/serving-benchmark.txt",
 }
+# each by itself: what they hold on to older libraries for is no business of the project's
+ALONE = {
+    "requirements/sdk.in": "requirements/sdk.txt",
+    "requirements/drift-benchmark.in": "requirements/drift-benchmark.txt",
+}
 
 
 def main() -> None:
@@ -29,10 +34,8 @@ def main() -> None:
     for source, lock in LOCKS.items():
         subprocess.run([uv, "pip", "compile", source, "-o", lock, *constraint, *options], cwd=ROOT, check=True)
         constraint = ["-c", "requirements-dev.txt"]
-    # by itself: the SDK holds on to older libraries than the project
-    subprocess.run(
-        [uv, "pip", "compile", "requirements/sdk.in", "-o", "requirements/sdk.txt", *options], cwd=ROOT, check=True
-    )
+    for source, lock in ALONE.items():
+        subprocess.run([uv, "pip", "compile", source, "-o", lock, *options], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
