@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,15 @@ def _no_settings_of_the_user() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_policies_of_aws() -> Iterator[None]:
+    """Keep moto from loading AWS's own policies, which takes seconds, for every test that comes after one of a
+    CloudFormation, which asks for them."""
+    yield
+    if config := sys.modules.get("moto.core.config"):
+        config.default_user_config["iam"]["load_aws_managed_policies"] = False
 
 
 @pytest.fixture(scope="session")
