@@ -8,11 +8,17 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
+
+DAY = "day"
+LONGEST_ID = 64
+"""Characters of an InferenceId at most. Source: the SageMaker runtime's API reference, InvokeEndpoint."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +148,43 @@ def auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> float:
     if not positives or not negatives:
         raise ValueError(f"the AUC needs both classes, got {positives} positive and {negatives} negative labels")
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def inference_ids(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """The ids by which the rows' predictions find what became of them, as `2013-07-04/UA%201545/EWR-IAH`.
+
+    The day and the values of the dataset's key, percent-encoded and joined by slashes; the day comes first where the
+    key hasn't it. Ground truth names rows so. Raises ValueError for a column that isn't there, or an id that is longer
+    than SageMaker takes.
+    """
+    columns = list(key) if DAY in key else [DAY, *key]
+    missing = [name for name in columns if name not in rows.columns]
+    if missing:
+        raise ValueError(f"inference ids are made of {', '.join(columns)}: the rows miss {', '.join(missing)}")
+    ids = rows.select(pl.concat_str([_texts(rows[name]) for name in columns], separator="/").alias("id"))["id"]
+    long = ids.filter(ids.str.len_chars() > LONGEST_ID)
+    if long.len():
+        raise ValueError(f"SageMaker takes inference ids of {LONGEST_ID} characters at most, got {long[0]!r}")
+    return ids
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    distinct = values.drop_nulls().unique()
+    texts = pl.Series([_text(value) for value in distinct.to_list()], dtype=pl.String)
+    return values.replace_strict(distinct, texts, return_dtype=pl.String).fill_null("")
+
+
+def _text(value: Any) -> str:
+    """A value as ids have it: times in UTC, whole numbers without a point, nothing for null; percent-encoded."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+        return quote(f"{moment.isoformat()}Z", safe="")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return quote(str(value), safe="")

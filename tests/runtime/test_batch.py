@@ -169,7 +169,7 @@ def test_predictions_keep_the_key_and_say_who_made_them(lake: Lake) -> None:
     assert found["prediction"].to_list() == [0.75] * 3
     assert found["predicted_class"].to_list() == [1] * 3
     assert found["model_package"].unique().to_list() == [lake.package]
-    assert found["inference_id"][0] == f"{DAY}/UA 1/2013-08-01 07:00:00.000000"
+    assert found["inference_id"][0] == f"{DAY}/UA%201/2013-08-01T07%3A00%3A00Z"
     assert found.schema["left"] == found.schema["predicted_at"] == pl.Datetime("us")
     assert (found.schema["prediction"], found.schema["predicted_class"]) == (pl.Float64, pl.Int32)
     assert lake.message == "3 predictions of 1 day by version 1"

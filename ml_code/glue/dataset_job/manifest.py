@@ -16,7 +16,7 @@ from typing import Any
 
 from dataset_job.catalog import Catalog, DayRecord
 from dataset_job.errors import DatasetError
-from dataset_job.storage import Storage, in_parallel
+from dataset_job.storage import REFUSED, Storage, in_parallel
 
 ATTEMPTS = 20
 VERSION_CHARACTERS = 16
@@ -118,7 +118,7 @@ class Manifest:
                 **condition,
             )
         except self._s3.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+            if error.response["Error"]["Code"] in REFUSED:
                 return False
             raise
         return True

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 THREADS = 16
+REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+"""The codes of S3's errors when an object has changed since it was read, so that it isn't replaced."""
 
 
 @dataclass(frozen=True)

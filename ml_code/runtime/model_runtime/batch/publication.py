@@ -23,6 +23,7 @@ from model_runtime.batch.plan import Plan, notes_of, predictions_uri
 from model_runtime.batch.selection import KEYS_FILE, ROW
 from model_runtime.batch.store import Store
 from model_runtime.errors import JobError
+from model_runtime.inference_ids import inference_ids
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import BINARY_CLASSIFICATION, Problem, problem_named
 
@@ -106,9 +107,7 @@ def predicted_day(paths: ContainerPaths, plan: Plan, day: str, problem: Problem,
             pl.col(PREDICTION),
             *(classes if problem is BINARY_CLASSIFICATION else []),
             pl.lit(plan.package).alias("model_package"),
-            pl.concat_str([pl.lit(day), *(each.cast(pl.String).fill_null("") for each in key)], separator="/").alias(
-                "inference_id"
-            ),
+            inference_ids(keys.with_columns(day=pl.lit(day)), plan.key),
             pl.lit(now, pl.Datetime("us")).alias("predicted_at"),
         )
         # queries know no finer times
