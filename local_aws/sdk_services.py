@@ -16,6 +16,7 @@ class SdkService:
 SDK_SERVICES = {
     "athena": SdkService("athena", "Athena"),
     "cloudformation": SdkService("cloudformation", "CloudFormation"),
+    "cloudwatch": SdkService("cloudwatch", "CloudWatch"),
     "cloudwatchlogs": SdkService("logs", "CloudWatchLogs"),
     "codepipeline": SdkService("codepipeline", "CodePipeline"),
     "ecr": SdkService("ecr", "Ecr"),

@@ -33,7 +33,8 @@ class Execution(threading.Thread):
     """Runs the states in a thread; waits, pauses of retries and times go by the clock of the local AWS.
 
     `record` is what DescribeExecution returns, and changes when the execution ends. `changed` is called with it at the
-    start and at the end. Tasks act in the role of the state machine, as it was when the execution started.
+    start and at the end; `executions` finds another execution by its ARN. Tasks act in the role of the state machine,
+    as it was when the execution started.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Execution(threading.Thread):
         value: Any,
         history: History,
         changed: Callable[[Record], None],
+        executions: Callable[[str], Execution],
     ) -> None:
         super().__init__(name=f"states-{record['name']}", daemon=True)
         self.record = record
@@ -55,6 +57,7 @@ class Execution(threading.Thread):
         self._definition = definition
         self._input = value
         self._changed = changed
+        self._executions = executions
         self._variables: dict[str, Any] = {}
         self._stop_requested = threading.Event()
         self._stopped_by: tuple[str | None, str | None] = (None, None)
@@ -104,6 +107,8 @@ class Execution(threading.Thread):
             self._changed(self.record)
         finally:
             self.finished.set()
+            # a state machine that has waited for this one goes on before nobody is at work
+            self._context.clock.wake()
             self._worker.end()
 
     def _run_states(self) -> Any:
@@ -134,6 +139,16 @@ class Execution(threading.Thread):
         until = moment if self._deadline is None else min(moment, self._deadline)
         self._worker.wait_until(until, self._stop_requested.is_set)
         self._check_end()
+
+    def follow(self, execution_arn: str) -> None:
+        """Return when another execution has ended; stop it when this one is to end before."""
+        other = self._executions(execution_arn)
+        self._worker.wait_until(self._deadline, lambda: self._stop_requested.is_set() or other.finished.is_set())
+        try:
+            self._check_end()
+        except (ExecutionStopped, ExecutionTimeout):
+            other.stop()
+            raise
 
     def now(self) -> datetime:
         """Return the present moment."""
@@ -228,7 +243,11 @@ class _StateRun:
                 arguments = self._evaluated(state.get("Arguments", {}))
                 self._execution.history.note("TaskScheduled", resource=state["Resource"], parameters=arguments)
                 client = self._execution.client(integration.service.client)
-                self._states["result"] = integration.call(client, arguments)
+                answer = integration.call(client, arguments)
+                if integration.waits:
+                    self._execution.follow(answer["ExecutionArn"])
+                    answer = integration.outcome(client, answer["ExecutionArn"])
+                self._states["result"] = answer
                 self._execution.history.note("TaskSucceeded", output=self._states["result"])
                 return None
             except (TaskFailure, QueryError) as error:

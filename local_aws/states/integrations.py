@@ -1,4 +1,7 @@
-"""What Task states call: any API of the local AWS, by Step Functions' SDK integrations."""
+"""What Task states call: any API of the local AWS by Step Functions' SDK integrations, and other state machines.
+
+Source: https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from local_aws.json_api import service_model
 from local_aws.sdk_services import SDK_SERVICES, SdkService
 
 _RESOURCE = re.compile(r"arn:aws:states:::aws-sdk:([a-z0-9]+):([a-z]\w*)")
+_NESTED = re.compile(r"arn:aws:states:::states:startExecution(|\.sync|\.sync:2)")
+
+_NESTING = SdkService("stepfunctions", "StepFunctions")
 
 
 class TaskFailure(Exception):
@@ -30,25 +36,34 @@ class TaskFailure(Exception):
 
 @dataclass(frozen=True)
 class Integration:
-    """An operation of a service. Step Functions writes every member's name with a capital letter at its start."""
+    """An operation of a service. Step Functions writes every member's name with a capital letter at its start.
+
+    `waits` is how a task that starts another state machine waits for its end: not at all, or as `.sync` or `.sync:2`.
+    """
 
     service: SdkService
     operation: OperationModel
+    waits: str = ""
 
     @staticmethod
     def parse(resource: str) -> Integration:
         """Return the integration that a Resource names; ValueError says why there is none."""
+        nested = _NESTED.fullmatch(resource)
+        if nested:
+            operation = service_model("stepfunctions").operation_model("StartExecution")
+            return Integration(_NESTING, operation, nested[1])
         form = _RESOURCE.fullmatch(resource)
         if form is None or form[1] not in SDK_SERVICES:
             known = ", ".join(SDK_SERVICES)
             raise ValueError(
-                f"the local AWS's tasks are arn:aws:states:::aws-sdk:<service>:<operation> of {known}, not {resource!r}"
+                f"the local AWS's tasks are arn:aws:states:::aws-sdk:<service>:<operation> of {known}, and "
+                f"arn:aws:states:::states:startExecution, with or without .sync or .sync:2, not {resource!r}"
             )
         service = SDK_SERVICES[form[1]]
-        model, operation = service_model(service.client), form[2][0].upper() + form[2][1:]
-        if operation not in model.operation_names:
+        model, name = service_model(service.client), form[2][0].upper() + form[2][1:]
+        if name not in model.operation_names:
             raise ValueError(f"{form[1]} has no operation {form[2]}")
-        return Integration(service, model.operation_model(operation))
+        return Integration(service, model.operation_model(name))
 
     def check(self, arguments: Any) -> None:
         """Raise ValueError for members that the operation doesn't have or that it misses."""
@@ -68,6 +83,8 @@ class Integration:
     def call(self, client: Any, arguments: Mapping[str, Any]) -> Any:
         """Call the operation, and return its answer, in which times are text; TaskFailure if it fails."""
         shape = self.operation.input_shape
+        if self.service is _NESTING and isinstance(arguments.get("Input"), Mapping | list):
+            arguments = {**arguments, "Input": json.dumps(arguments["Input"], separators=(",", ":"))}
         try:
             given = _request(shape, arguments) if shape is not None else {}
             answer = getattr(client, xform_name(self.operation.name))(**given)
@@ -78,6 +95,19 @@ class Integration:
             raise TaskFailure(self._error_name(details["Code"]), details["Message"]) from error
         answer.pop("ResponseMetadata", None)
         return _result(self.operation.output_shape, answer)
+
+    def outcome(self, client: Any, execution_arn: str) -> Any:
+        """Return what a task gets of the execution that it waited for; TaskFailure unless it has succeeded.
+
+        It is DescribeExecution's answer, with input and output as JSON after `.sync:2`, as text after `.sync`.
+        """
+        operation = service_model("stepfunctions").operation_model("DescribeExecution")
+        found = Integration(self.service, operation).call(client, {"ExecutionArn": execution_arn})
+        if found["Status"] != "SUCCEEDED":
+            raise TaskFailure("States.TaskFailed", json.dumps(found))
+        if self.waits == ".sync:2":
+            found |= {member: json.loads(found[member]) for member in ("Input", "Output") if member in found}
+        return found
 
     def _error_name(self, code: str) -> str:
         """SDKs have a class for each error that the service's model names, and one for all the others."""

@@ -180,6 +180,7 @@ class StepFunctionsService:
                 value,
                 self._new_history(machine, record),
                 self._announce,
+                self._execution,
             )
             execution.start()
         return record

@@ -44,6 +44,7 @@ _TABLES: tuple[ApiResource, ...] = (
     ssm.PARAMETER,
     logs.LOG_GROUP,
     cloudwatch.ALARM,
+    cloudwatch.DASHBOARD,
     sns.TOPIC,
     sns.SUBSCRIPTION,
     glue.DATABASE,

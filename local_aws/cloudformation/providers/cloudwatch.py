@@ -1,4 +1,4 @@
-"""AWS::CloudWatch::Alarm."""
+"""AWS::CloudWatch::Alarm and AWS::CloudWatch::Dashboard."""
 
 from __future__ import annotations
 
@@ -20,4 +20,15 @@ ALARM = ApiResource(
         Operation("TagResource", {"ResourceARN": _ARN, "Tags": "value"}),
         Operation("UntagResource", {"ResourceARN": _ARN, "TagKeys": "value"}),
     ),
+)
+
+DASHBOARD = ApiResource(
+    type="AWS::CloudWatch::Dashboard",
+    service="cloudwatch",
+    name_property="DashboardName",
+    name_length=255,
+    create_operation=Operation("PutDashboard", body=""),
+    update_operation=Operation("PutDashboard", body=""),
+    delete_operation=Operation("DeleteDashboards", {"DashboardNames": "[id]"}),
+    physical_id="properties.DashboardName",
 )

@@ -44,6 +44,15 @@ def ago(**values: float) -> list[tuple[datetime, float]]:
         (ago(m200=1), "notBreaching", "OK"),
         (ago(m200=1), "ignore", "before"),
         (ago(m10=0, m11=5, m70=2), "missing", "ALARM"),
+        # one breach that is as old as two datapoints, and nothing since
+        (ago(m70=1), "missing", "ALARM"),
+        (ago(m70=0), "missing", "OK"),
+        (ago(m70=1), "notBreaching", "OK"),
+        # too little to judge, and nothing that speaks against it
+        (ago(m10=1), "ignore", "before"),
+        (ago(m70=1), "ignore", "before"),
+        (ago(m10=0), "ignore", "OK"),
+        (ago(m10=0, m70=1), "ignore", "OK"),
     ],
 )
 def test_state_is_what_the_newest_periods_say(values: list[tuple[datetime, float]], missing: str, state: str) -> None:
