@@ -58,12 +58,19 @@ class Clock:
             now = self.now()
             return sorted(worker.name for worker, wait in self._workers.items() if wait is None or wait.is_over(now))
 
-    def before_look(self, prepare: Callable[[], None], *, last: bool = False) -> None:
+    def before_look(self, prepare: Callable[[], None], *, last: bool = False) -> Callable[[], None]:
         """Have a function called before it is told who is busy; after all others, if it is the last.
 
-        It is for what collects and hands on every now and then, and for who has to see that before time moves on.
+        It is for what collects and hands on every now and then, and for who has to see that before time moves on. What
+        is returned ends it.
         """
         self._before_looks.insert(len(self._before_looks) if last else 0, prepare)
+
+        def end() -> None:
+            if prepare in self._before_looks:
+                self._before_looks.remove(prepare)
+
+        return end
 
     def worker(self, name: str) -> Worker:
         """Return a new worker, which is busy until it waits or ends."""

@@ -224,8 +224,12 @@ class AsyncQueue:
             )
         if fleet.capture is not None:
             kind = request.headers.get("Content-Type", "")
-            exchange = Exchange(variant.name, kind, body, answer.content_type, answer.body, request.inference_id)
-            fleet.capture.take(exchange)
+            fleet.capture.take(
+                Exchange(
+                    variant.name, self._workspace.now(), kind, body, answer.content_type, answer.body,
+                    request.inference_id,
+                )
+            )  # fmt: skip
         return answer, variant.name
 
     def _fail(self, request: AsyncRequest, failure: RequestFailure) -> None:

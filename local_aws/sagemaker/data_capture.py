@@ -14,12 +14,13 @@ import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.clock import Clock
 from local_aws.jobs.s3_files import S3Uri
 
 FLUSH_SECONDS = 1.0
@@ -32,24 +33,30 @@ class Exchange:
     """One request and its answer."""
 
     variant: str
+    time: datetime
     request_type: str
     request: bytes
     answer_type: str
     answer: bytes
     inference_id: str | None = None
     custom_attributes: str | None = None
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class DataCapture:
     """Captures a share of the exchanges in a thread of its own.
 
-    `config` is the DataCaptureConfig of an endpoint configuration. When S3 refuses, exchanges wait for the next flush;
-    beyond 20,000 waiting ones the oldest are dropped, and `report` is told either.
+    `config` is the DataCaptureConfig of an endpoint configuration. Hours are by the clock of the local AWS, and
+    before that moves on, what came by then is written. When S3 refuses, exchanges wait for the next flush; beyond
+    20,000 waiting ones the oldest are dropped. `report` is told either.
     """
 
     def __init__(
-        self, client: Any, endpoint: str, config: Mapping[str, Any], report: Callable[[str], None] = lambda _: None
+        self,
+        client: Any,
+        endpoint: str,
+        config: Mapping[str, Any],
+        clock: Clock,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._root = S3Uri.parse(config["DestinationS3Uri"]).child(endpoint)
@@ -67,9 +74,11 @@ class DataCapture:
         self._report = report
         self._pending: list[Exchange] = []
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._closed = threading.Event()
         self._flusher = threading.Thread(target=self._flush_regularly, name=f"capture-{endpoint}", daemon=True)
         self._flusher.start()
+        self._unlisten = clock.before_look(self._flush)
 
     def take(self, exchange: Exchange) -> None:
         """Keep the exchange, if the sampling chooses it."""
@@ -86,6 +95,7 @@ class DataCapture:
     def close(self) -> None:
         """Write what is left."""
         self._closed.set()
+        self._unlisten()
         self._flusher.join(timeout=30)
         self._flush()
 
@@ -94,8 +104,13 @@ class DataCapture:
             self._flush()
 
     def _flush(self) -> None:
-        with self._lock:
-            pending, self._pending = self._pending, []
+        # who asks for it returns when everything is in S3, whoever writes it
+        with self._writing:
+            with self._lock:
+                pending, self._pending = self._pending, []
+            self._write(pending)
+
+    def _write(self, pending: list[Exchange]) -> None:
         files: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
         for exchange in pending:
             files[exchange.variant, exchange.time.strftime("%Y/%m/%d/%H")].append(exchange)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from werkzeug import Request, Response
 
@@ -66,7 +67,7 @@ class Invocations:
             message = f'Received {kind} error ({answer.status}) from primary with message "{said}"'
             return self._model_error(server, answer.status, message, said)
         if fleet.capture is not None:
-            fleet.capture.take(_exchange(variant.name, request, body, answer))
+            fleet.capture.take(_exchange(variant.name, request, body, answer, self._workspace.now()))
         response = Response(answer.body, content_type=answer.content_type)
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant.name
         if answer.custom_attributes is not None:
@@ -89,7 +90,7 @@ class Invocations:
         def answered(variant: Variant, reply: Reply) -> None:
             self._count(variant, reply, 0.0)
             if fleet.capture is not None and reply.answer is not None and reply.answer.status < 400:
-                fleet.capture.take(_exchange(variant.name, request, body, reply.answer))
+                fleet.capture.take(_exchange(variant.name, request, body, reply.answer, self._workspace.now()))
 
         return answered
 
@@ -131,9 +132,10 @@ def refused(error: ApiError) -> Response:
     return _error(error.code, error.status, {"Message": error.message})
 
 
-def _exchange(variant: str, request: Request, body: bytes, answer: Answer) -> Exchange:
+def _exchange(variant: str, request: Request, body: bytes, answer: Answer, time: datetime) -> Exchange:
     return Exchange(
         variant,
+        time,
         request.headers.get("Content-Type", ""),
         body,
         answer.content_type,
