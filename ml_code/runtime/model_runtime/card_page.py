@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from model_runtime.bias import DESCRIPTIONS
@@ -14,9 +13,10 @@ from model_runtime.card import purpose
 from model_runtime.card_charts import bars, lines
 from model_runtime.judged import Judged
 from model_runtime.metrics import binary_classification_metrics
+from model_runtime.page_parts import legend, number, page, section, table, verdict_class
 from model_runtime.problems import BINARY_CLASSIFICATION
 
-TEMPLATE = Path(__file__).with_name("card.html")
+STYLE = Path(__file__).with_name("card.css")
 SHOWN_FEATURES = 20
 SHOWN_METRICS = {
     "binary_classification": ("auc", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1"),
@@ -37,30 +37,35 @@ def card_page(judged: Judged) -> str:
         _metrics(judged),
         _lineage(judged),
     ]
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(description.model),
-        purpose=escape(purpose(judged)),
-        figures="".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in _figures(judged)),
-        sections="\n".join(each for each in sections if each),
+    return page(
+        title=f"{description.model}: model card",
+        heading=description.model,
+        purpose=purpose(judged),
+        style=STYLE.read_text(encoding="utf-8"),
+        figures=_figures(judged),
+        sections=sections,
     )
 
 
 def _figures(judged: Judged) -> Iterable[tuple[str, str]]:
     gate, champion = judged.statistics.get("gate"), judged.statistics.get("champion")
     if gate:
-        yield "Gate", f'<span class="{_kind(gate["passed"])}">{"passed" if gate["passed"] else "rejected"}</span>'
+        yield (
+            "Gate",
+            f'<span class="{verdict_class(gate["passed"])}">{"passed" if gate["passed"] else "rejected"}</span>',
+        )
     headline = judged.problem.headline
     shown = judged.metrics[headline]
     spread = shown["standard_deviation"]
     plus_minus = "" if isinstance(spread, str) else f" <small>± {spread:.2g}</small>"
-    yield headline.upper(), f"{_number(shown['value'])}{plus_minus}"
+    yield headline.upper(), f"{number(shown['value'])}{plus_minus}"
     if champion and champion["compared"]:
         difference = champion["difference"]
         of = f"<small>version {champion['version']}</small>"
-        yield f"Champion's {difference['metric'].upper()}", f"{_number(difference['champion'])} {of}"
+        yield f"Champion's {difference['metric'].upper()}", f"{number(difference['champion'])} {of}"
     dataset = judged.statistics["dataset"]
     yield "Test rows", f"{dataset['item_count']:,}"
-    yield judged.problem.mean_label.replace("_", " ").capitalize(), _number(dataset[judged.problem.mean_label])
+    yield judged.problem.mean_label.replace("_", " ").capitalize(), number(dataset[judged.problem.mean_label])
     if judged.description.trees:
         yield "Trees", f"{judged.description.trees:,}"
 
@@ -70,23 +75,23 @@ def _gate(judged: Judged) -> str:
     if not gate:
         return ""
     word = "Passed" if gate["passed"] else "Rejected"
-    told = f'<p class="verdict"><b class="{_kind(gate["passed"])}">{word}:</b>{escape(gate["reason"])}.</p>'
+    told = f'<p class="verdict"><b class="{verdict_class(gate["passed"])}">{word}:</b>{escape(gate["reason"])}.</p>'
     if champion and champion["compared"]:
         found = champion["difference"]
-        sure = f"{_number(found['low'])} to {_number(found['high'])}"
+        sure = f"{number(found['low'])} to {number(found['high'])}"
         told += (
-            f'<p class="quiet">Better by {_number(found["better_by"])}, and between {sure} with 95 % confidence '
+            f'<p class="quiet">Better by {number(found["better_by"])}, and between {sure} with 95 % confidence '
             f"({escape(found['method'])}, {champion['rows']:,} rows that neither model has learned from). The measured "
             f"difference decides; the interval says how much of it may be chance.</p>"
         )
-    return _section("Gate", told)
+    return section("Gate", told)
 
 
 def _curves(judged: Judged) -> str:
     if judged.problem is not BINARY_CLASSIFICATION:
         return _errors(judged)
     series = {"candidate": _roc(judged.metrics)}
-    names = [("candidate", f"this model, AUC {_number(judged.metrics['auc']['value'])}")]
+    names = [("candidate", f"this model, AUC {number(judged.metrics['auc']['value'])}")]
     if judged.rivals:
         of_both = {
             name: binary_classification_metrics(judged.rivals.labels, scores)
@@ -94,7 +99,7 @@ def _curves(judged: Judged) -> str:
         }
         series = {name: _roc(metrics) for name, metrics in of_both.items()}
         names = [
-            (name, f"{'this model' if name == 'candidate' else 'the champion'}, AUC {_number(each['auc']['value'])}")
+            (name, f"{'this model' if name == 'candidate' else 'the champion'}, AUC {number(each['auc']['value'])}")
             for name, each in of_both.items()
         ]
     chart = lines(
@@ -104,7 +109,7 @@ def _curves(judged: Judged) -> str:
         diagonal=True,
         label="ROC curve: " + "; ".join(text for _, text in names),
     )
-    return _section("ROC", chart + _legend(names))
+    return section("ROC", chart + legend(names))
 
 
 def _errors(judged: Judged) -> str:
@@ -112,7 +117,7 @@ def _errors(judged: Judged) -> str:
     count = len(errors)
     points = [(errors[min(int(share / 100 * count), count - 1)], share / 100) for share in range(96)]
     chart = lines({"candidate": points}, x="absolute error", y="share of rows with at most this error", label="Errors")
-    return _section("Errors", chart)
+    return section("Errors", chart)
 
 
 def _roc(metrics: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -130,7 +135,7 @@ def _calibration(judged: Judged) -> str:
         dots="candidate",
         label="Calibration: mean prediction against mean label",
     )
-    return _section("Calibration", chart + '<p class="quiet">On the dotted line predictions are what happens.</p>')
+    return section("Calibration", chart + '<p class="quiet">On the dotted line predictions are what happens.</p>')
 
 
 def _attributions(judged: Judged) -> str:
@@ -142,7 +147,7 @@ def _attributions(judged: Judged) -> str:
     chart = bars(ranked, found.signed, label="Mean absolute SHAP value of each feature")
     names = [("raises", "more of it raises the prediction"), ("lowers", "more of it lowers the prediction")]
     note = f'<p class="quiet">Mean absolute SHAP value in {unit}, of {found.rows:,} test rows (TreeSHAP).</p>'
-    return _section("What predictions rest on", chart + _legend(names) + note)
+    return section("What predictions rest on", chart + legend(names) + note)
 
 
 def _fairness(judged: Judged) -> str:
@@ -152,12 +157,12 @@ def _fairness(judged: Judged) -> str:
             least, most = group.facet.limits.get(name, (-math.inf, math.inf))
             limits = " to ".join(f"{each:g}" for each in (least, most) if math.isfinite(each))
             fits = least <= value <= most
-            shown = f'<span class="{_kind(fits) if limits else ""}">{_number(value)}</span>'
+            shown = f'<span class="{verdict_class(fits) if limits else ""}">{number(value)}</span>'
             group_name = f"{group.facet.feature} {group.facet.shown}"
             rows.append((escape(group_name), f"{escape(DESCRIPTIONS[name])} ({name})", shown, limits))
     if not rows:
         return ""
-    return _section("Fairness", _table(("Group", "Metric", "#Value", "#Limit"), rows))
+    return section("Fairness", table(("Group", "Metric", "#Value", "#Limit"), rows))
 
 
 def _segments(judged: Judged) -> str:
@@ -165,16 +170,16 @@ def _segments(judged: Judged) -> str:
         (
             escape(each.name),
             f"{each.rows:,}",
-            _number(each.label_mean),
-            _number(each.prediction_mean),
-            _number(each.metric),
+            number(each.label_mean),
+            number(each.prediction_mean),
+            number(each.metric),
         )
         for each in judged.segments()
     ]
     if not rows:
         return ""
     heads = ("Segment", "#Rows", "#Mean label", "#Mean prediction", f"#{judged.problem.headline.upper()}")
-    return _section("Segments", _table(heads, rows))
+    return section("Segments", table(heads, rows))
 
 
 def _training(judged: Judged) -> str:
@@ -195,10 +200,10 @@ def _training(judged: Judged) -> str:
         limits = ", ".join(f"{key} {value:g}" for key, value in rule.items() if key not in ("action", "status"))
         status = f'<span class="{kind}">{escape(rule["status"])}</span>'
         rows.append((escape(name.replace("_", " ")), status, escape(limits), escape(messages.get(name, ""))))
-    body += _table(("Rule", "State", "Threshold", "Finding"), rows)
+    body += table(("Rule", "State", "Threshold", "Finding"), rows)
     if report["unused_features"]:
         body += f'<p class="quiet">No tree splits on {escape(", ".join(report["unused_features"]))}.</p>'
-    return _section("Training", body)
+    return section("Training", body)
 
 
 def _metrics(judged: Judged) -> str:
@@ -208,8 +213,8 @@ def _metrics(judged: Judged) -> str:
     rows = []
     for name in [*names, *own]:
         value = judged.metrics[name]
-        rows.append((escape(name), _number(value["value"]), _number(value["standard_deviation"])))
-    return _section("Metrics", _table(("Metric", "#Value", "#Standard deviation"), rows))
+        rows.append((escape(name), number(value["value"]), number(value["standard_deviation"])))
+    return section("Metrics", table(("Metric", "#Value", "#Standard deviation"), rows))
 
 
 def _lineage(judged: Judged) -> str:
@@ -227,45 +232,8 @@ def _lineage(judged: Judged) -> str:
     for name, pairs in (("hyperparameters", description.hyperparameters), ("made with", description.versions)):
         if pairs:
             rows.append((name, f"<code>{escape(_pairs(pairs))}</code>"))
-    return _section("Lineage", _table(("What", "Value"), rows))
+    return section("Lineage", table(("What", "Value"), rows))
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _legend(names: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f'<li><span class="swatch {kind}"></span>{escape(text)}</li>' for kind, text in names)
-    return f'<ul class="legend">{items}</ul>'
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are HTML already; a head that starts with # stands over numbers."""
-    numeric = [head.startswith("#") for head in heads]
-    top = "".join(
-        f'<th scope="col"{_number_class(n)}>{escape(head.lstrip("#"))}</th>'
-        for head, n in zip(heads, numeric, strict=True)
-    )
-    body = "".join(
-        "<tr>" + "".join(f"<td{_number_class(n)}>{cell}</td>" for cell, n in zip(row, numeric, strict=True)) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _number_class(numeric: bool) -> str:
-    return ' class="number"' if numeric else ""
-
-
-def _kind(good: bool) -> str:
-    return "good" if good else "bad"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, str) or not math.isfinite(value):
-        return "–"
-    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"

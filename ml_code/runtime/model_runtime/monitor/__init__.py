@@ -1,0 +1,1 @@
+"""The monitor: captured requests against what the model was trained on."""
