@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Environment, Stage, Tags
+from aws_cdk import Environment, Stack, Stage, Tags
 from constructs import Construct
 
 from mlops_constructs.experiments import Experiments
@@ -14,6 +14,8 @@ from .blueprint import Blueprint
 from .data_stack import DataStack
 from .foundation_stack import FoundationStack
 from .lineage import UNKNOWN_COMMIT
+from .model_settings import Model
+from .monitoring_stack import MonitoringStack
 from .serving_stack import ServingStack
 from .settings import EnvironmentSettings, Repository
 from .studio_domain_stack import StudioDomainStack
@@ -57,31 +59,58 @@ class EnvironmentStage(Stage):
                 published=data.datasets[model.data.dataset].workflow.published,
                 experiments=experiments,
             )
-            if model.serving is not None:
-                ServingStack(
-                    self,
-                    f"{model.slug}-serving",
-                    blueprint=blueprint,
-                    model=model,
-                    serving=model.serving,
-                    foundation=foundation,
-                    lake=data.lake,
-                    registry=training.registry,
-                )
-            if model.batch is not None:
-                BatchStack(
-                    self,
-                    f"{model.slug}-batch",
-                    blueprint=blueprint,
-                    model=model,
-                    batch=model.batch,
-                    foundation=foundation,
-                    data=data,
-                    registry=training.registry,
-                )
+            self._define_use(blueprint, model, foundation, data, training)
         self._define_studio_domain(blueprint, foundation, data, trainings, experiments)
         for key, value in blueprint.tags.items():
             Tags.of(self).add(key, value)
+
+    def _define_use(
+        self,
+        blueprint: Blueprint,
+        model: Model,
+        foundation: FoundationStack,
+        data: DataStack,
+        training: TrainingStack,
+    ) -> None:
+        """Where a model's versions are asked, and what watches that."""
+        asked: list[Stack] = []
+        if model.serving is not None:
+            serving = ServingStack(
+                self,
+                f"{model.slug}-serving",
+                blueprint=blueprint,
+                model=model,
+                serving=model.serving,
+                foundation=foundation,
+                lake=data.lake,
+                registry=training.registry,
+            )
+            asked.append(serving)
+        if model.batch is not None:
+            batch = BatchStack(
+                self,
+                f"{model.slug}-batch",
+                blueprint=blueprint,
+                model=model,
+                batch=model.batch,
+                foundation=foundation,
+                data=data,
+                registry=training.registry,
+            )
+            asked.append(batch)
+        if model.monitoring is not None:
+            monitoring = MonitoringStack(
+                self,
+                f"{model.slug}-monitoring",
+                blueprint=blueprint,
+                model=model,
+                monitoring=model.monitoring,
+                foundation=foundation,
+                data=data,
+                training=training,
+            )
+            for stack in asked:
+                monitoring.add_stack_dependency(stack)
 
     def _define_studio_domain(
         self,

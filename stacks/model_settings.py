@@ -13,6 +13,7 @@ from .batch_settings import Batch
 from .diagnostic_settings import Diagnostics
 from .engine_settings import Engine
 from .fairness_settings import Fairness, check_facets
+from .monitoring_settings import Monitoring, check_monitoring
 from .native_settings import Debugger, NativeCheck, check_native
 from .nearest import nearest
 from .serving_settings import Serving
@@ -147,11 +148,14 @@ class Model(Section):
     """The endpoint; left out: none."""
     batch: Batch | None = None
     """Predictions for whole days; left out: none."""
+    monitoring: Monitoring | None = None
+    """What it is asked, compared with what it was trained on; left out: nobody looks."""
 
     @model_validator(mode="after")
     def _facets_fit_the_model(self) -> Model:
         check_facets(self.fairness, self.problem, self.data.features)
         check_native(self)
+        check_monitoring(self)
         return self
 
     @model_validator(mode="after")

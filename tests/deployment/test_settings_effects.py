@@ -22,6 +22,7 @@ from stacks.diagnostic_settings import Diagnostics
 from stacks.engine_settings import Engine
 from stacks.fairness_settings import Fairness
 from stacks.model_settings import Model
+from stacks.monitoring_settings import Monitoring
 from stacks.native_settings import Native
 from stacks.serving_settings import Serving
 from stacks.settings import Environment, EnvironmentSettings, Platform
@@ -151,6 +152,7 @@ def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
         every -= set(settings_of(section, path))  # tried by test_judgement_declarations, without a synth for each
     every -= set(settings_of(Engine, "model.training")) - set(CHANGES)  # tried by test_engine_declarations
     every -= set(settings_of(Serving, "model.serving")) - set(CHANGES)  # tried by test_serving_declarations
+    every -= set(settings_of(Monitoring, "model.monitoring"))  # tried by test_monitoring_declarations
     every -= set(settings_of(Tuning, "model.training.tuning"))  # tried by test_tuning_declarations
     every -= {*settings_of(Native, "environment.native"), "model.training.debugger", "model.native_checks"}
     every -= {*settings_of(AutoML, "model.training.automl"), "model.training.algorithm"}
