@@ -22,6 +22,7 @@ from mlops_cli.data import commands as data
 from mlops_cli.data import published
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.deployment import Deployment, DeploymentError, dashed
+from mlops_cli.monitoring import commands as monitoring
 from mlops_cli.repository import declaration
 from mlops_cli.season import commands as season
 from mlops_cli.story import check_programs
@@ -58,6 +59,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(data.app, name="data")
 app.add_typer(batch.app, name="batch")
 app.add_typer(models.app, name="model")
+app.add_typer(monitoring.app, name="monitor")
 app.command()(season.season)
 
 
