@@ -114,6 +114,14 @@ class DataStack(Stack):
         CfnOutput(self, f"{dataset.title}WorkflowName", value=pipeline.workflow.workflow_name)
         CfnOutput(self, f"{dataset.title}PrepareJobName", value=pipeline.prepare.job_name)
         CfnOutput(self, f"{dataset.title}PublishJobName", value=pipeline.publish.job_name)
+        if pipeline.labels:
+            CfnOutput(self, f"{dataset.title}LabelsJobName", value=pipeline.labels.job_name)
+        CfnOutput(
+            self,
+            f"{dataset.title}InferenceIdColumns",
+            description="What inference ids are made of, so that predictions find their labels",
+            value=",".join(pipeline.inference_id_columns),
+        )
         return pipeline
 
     def _define_model(self, model: Model, dataset: Dataset) -> None:
@@ -126,7 +134,7 @@ class DataStack(Stack):
         self.catalog.add_table(
             f"{model.title}GroundTruth",
             name=f"{model.name}_ground_truth",
-            schema=lake_tables.ground_truth_table(model, dataset, bucket),
+            schema=lake_tables.ground_truth_table(model, dataset, self.lake.capture.bucket_name),
         )
         self.queries.add_query(
             f"{model.title}Label",

@@ -1,4 +1,4 @@
-"""One dataset: its tables, the checks of its days, and the two jobs that prepare and publish it."""
+"""One dataset: its tables, the checks of its days, and the jobs that prepare and publish it and tell its labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mlops_constructs.grants import grant_tag_objects
 
 from . import lake_tables
 from .blueprint import Blueprint
-from .dataset_settings import Dataset
+from .dataset_settings import PARTITION, Dataset
 from .dqdl import referenced
 from .model_settings import Model
 
@@ -53,6 +53,8 @@ class DatasetPipeline(Construct):
         self._dataset = dataset
         self.key = dataset.prepared.key
         """The columns that tell the rows of a day apart."""
+        self.inference_id_columns = [PARTITION, *self.key]
+        """The columns whose values an inference id is made of."""
         self._lake = lake
         self._security = security
         raw = self._define_raw(catalog)
@@ -65,7 +67,11 @@ class DatasetPipeline(Construct):
         rules = [*dataset.rules, *(rule for model in readers for rule in model.data.rules)]
         self._references = {name: raw[name] for name in referenced(rules, dataset.reference_tables)}
         self.quality = self._define_quality(readers)
+        self._jobs_package = PackageAsset(self, "JobPackage", library=blueprint.repository.glue, package="dataset_job")
         self.prepare, self.publish = self._define_jobs(rules, catalog)
+        self._labelled = [model for model in readers if model.monitoring and model.monitoring.ground_truth]
+        self.labels = self._define_labels(catalog) if self._labelled else None
+        """Tells what became of rows for the models whose monitoring wants it; None where none does."""
         self.workflow = self._define_workflow()
         self._grant()
 
@@ -104,7 +110,7 @@ class DatasetPipeline(Construct):
         dataset, lake, repository = self._dataset, self._lake, self._blueprint.repository
         prepare = ScriptAsset(self, "PrepareScript", script=repository.glue / "prepare.py")
         publish = ScriptAsset(self, "PublishScript", script=repository.glue / "publish.py")
-        jobs = PackageAsset(self, "JobPackage", library=repository.glue, package="dataset_job")
+        jobs = self._jobs_package
         own = PackageAsset(self, "Package", library=repository.datasets, package=dataset.name, without=["*.yaml"])
         declaration = JsonAsset(self, "Declaration", content=dataset.declaration())
         hashes = [each.asset_hash for each in (prepare, publish, jobs, own, declaration)]
@@ -151,6 +157,24 @@ class DatasetPipeline(Construct):
             ),
         )
 
+    def _define_labels(self, catalog: DataCatalog) -> GlueJob:
+        script = ScriptAsset(self, "LabelsScript", script=self._blueprint.repository.glue / "labels.py")
+        return GlueJob(
+            self,
+            "Labels",
+            code=SparkCode(script=script, packages=[self._jobs_package]),
+            security=self._security,
+            arguments={
+                "--dataset": self._dataset.name,
+                "--database": catalog.database_name,
+                "--curated_bucket": self._lake.curated.bucket_name,
+                "--truth_bucket": self._lake.capture.bucket_name,
+                "--key": ",".join(self.key),
+                "--models": ",".join(f"{model.name}={model.data.label}={model.problem}" for model in self._labelled),
+            },
+            logs=self._blueprint.logs,
+        )
+
     def _sizing(self) -> SparkSizing:
         etl = self._dataset.etl
         return SparkSizing(
@@ -172,6 +196,7 @@ class DatasetPipeline(Construct):
             description=dataset.description,
             prepare=self.prepare,
             publish=self.publish,
+            labels=self.labels,
             landing=Landing(
                 bucket=self._lake.raw,
                 prefixes=[f"{table}/" for table in dataset.tables],
@@ -196,6 +221,12 @@ class DatasetPipeline(Construct):
         self.prepared.grant_register(publish)
         self.staged.grant_register(publish)
         self.quality.grant_evaluate(publish)
+
+        if self.labels:
+            lake.grant_read(self.labels.role, "curated", folder)
+            lake.grant_write(self.labels.role, "curated", f"{folder}labels/")
+            lake.grant_write(self.labels.role, "capture", *(f"ground-truth/{model.name}/" for model in self._labelled))
+            self.prepared.grant_read(self.labels.role)
 
         lake.grant_read(self.quality.role, "curated", folder)
         if self._references:

@@ -101,8 +101,8 @@ def predictions_table(model: Model, dataset: Dataset, bucket: str) -> TableSchem
 
 
 def ground_truth_table(model: Model, dataset: Dataset, bucket: str) -> TableSchema:
-    """What became of what a model predicted, in the form that SageMaker's monitors read."""
-    location = f"s3://{bucket}/ground_truth/{model.name}/"
+    """What became of what a model predicted, in the form that SageMaker's monitors read: the job `labels` writes it."""
+    location = f"s3://{bucket}/ground-truth/{model.name}/"
     keys, projection = hourly(location, dataset.first_day)
     return TableSchema(
         description=f"Ground truth for the model {model.name}",

@@ -11,7 +11,13 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from .grants import grant_decrypt, grant_encrypt_decrypt, grant_read_objects, grant_read_write_objects
+from .grants import (
+    grant_decrypt,
+    grant_encrypt_decrypt,
+    grant_read_objects,
+    grant_read_write_objects,
+    grant_write_objects,
+)
 
 Zone: TypeAlias = Literal["raw", "curated", "quarantine", "capture", "artifacts"]
 
@@ -83,6 +89,11 @@ class DataLake(Construct):
     def grant_read_write(self, role: iam.IRole, zone: Zone, *prefixes: str) -> None:
         """Let a role list the zone, and read, write and delete under some prefixes, everything when left out."""
         grant_read_write_objects(self.zone(zone), role, *prefixes)
+        grant_encrypt_decrypt(self._key, role)
+
+    def grant_write(self, role: iam.IRole, zone: Zone, *prefixes: str) -> None:
+        """Let a role write objects under some prefixes of the zone, everything when left out, and read none."""
+        grant_write_objects(self.zone(zone), role, *prefixes)
         grant_encrypt_decrypt(self._key, role)
 
     def share(self, accounts: Sequence[str], zone: Zone, *keys: str) -> None:

@@ -58,6 +58,9 @@ class DataWorkflow(Construct):
         The name under which its events speak of the dataset.
     prepare, publish
         The two jobs.
+    labels
+        A job that follows `publish`, also when that failed or was stopped, as days may have been published before;
+        nothing that is published waits for it. None when left out.
     landing
         The files that start it.
     schedule
@@ -75,12 +78,13 @@ class DataWorkflow(Construct):
         prepare: FeatureJob,
         publish: GlueJob,
         landing: Landing,
+        labels: GlueJob | None = None,
         schedule: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.workflow_name = workflow_name
         self._dataset_name = dataset_name
-        self._jobs = (prepare, publish)
+        self._jobs = (prepare, publish, *([labels] if labels else []))
         self._arn = Stack.of(self).format_arn(service="glue", resource="workflow", resource_name=workflow_name)
         self.workflow = glue.CfnWorkflow(
             self,
@@ -91,6 +95,8 @@ class DataWorkflow(Construct):
         )
         self._define_landed(prepare, landing)
         self._define_prepared(prepare, publish)
+        if labels:
+            self._define_published(publish, labels)
         self._define_rule(landing)
         if schedule:
             self._define_schedule(schedule)
@@ -112,7 +118,7 @@ class DataWorkflow(Construct):
         return self._on(construct_id, "Dataset Held", target)
 
     def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
-        """Send an event to a target when a run of either job doesn't succeed."""
+        """Send an event to a target when a run of any of the jobs doesn't succeed."""
         return events.Rule(
             self,
             construct_id,
@@ -171,6 +177,23 @@ class DataWorkflow(Construct):
             workflow_name=self.workflow.ref,
             actions=[glue.CfnTrigger.ActionProperty(job_name=publish.job_name)],
             predicate=glue.CfnTrigger.PredicateProperty(conditions=[succeeded], logical="AND"),
+            start_on_creation=True,
+        )
+
+    def _define_published(self, publish: GlueJob, labels: GlueJob) -> glue.CfnTrigger:
+        ended = [
+            glue.CfnTrigger.ConditionProperty(job_name=publish.job_name, logical_operator="EQUALS", state=state)
+            for state in ("SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED")
+        ]
+        return glue.CfnTrigger(
+            self,
+            "Published",
+            name=f"{self.workflow_name}-published",
+            description="Days are published or held",
+            type="CONDITIONAL",
+            workflow_name=self.workflow.ref,
+            actions=[glue.CfnTrigger.ActionProperty(job_name=labels.job_name)],
+            predicate=glue.CfnTrigger.PredicateProperty(conditions=ended, logical="ANY"),
             start_on_creation=True,
         )
 

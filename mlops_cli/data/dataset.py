@@ -27,6 +27,8 @@ class Dataset:
     workflow: str
     prepare_job: str
     publish_job: str
+    labels_job: str = ""
+    """Empty where no model wants ground truth."""
     database: str
     raw_bucket: str
     curated_bucket: str
@@ -70,6 +72,7 @@ def deployed_dataset(deployment: Deployment, name: str = "") -> Dataset:
         workflow=known[output_name],
         prepare_job=prepare_job,
         publish_job=outputs[f"{output_name}PublishJobName"],
+        labels_job=outputs.get(f"{output_name}LabelsJobName", ""),
         database=outputs["DatabaseName"],
         raw_bucket=outputs["RawBucketName"],
         curated_bucket=outputs["CuratedBucketName"],

@@ -114,8 +114,9 @@ def progress_of(glue: Any, dataset: Dataset, run: str) -> Progress:
     """Return how far a run is. Its status is read first: what the catalog says is at least as new."""
     described = glue.get_workflow_run(Name=dataset.workflow, RunId=run, IncludeGraph=True)["Run"]
     jobs, failures = {}, []
+    names = {dataset.prepare_job: "prepare", dataset.publish_job: "publish", dataset.labels_job: "labels"}
     for job in _job_runs(described):
-        name = {dataset.prepare_job: "prepare", dataset.publish_job: "publish"}.get(job["JobName"], job["JobName"])
+        name = names.get(job["JobName"], job["JobName"])
         jobs[name] = job["JobRunState"]
         if job["JobRunState"] in FAILED_JOB:
             group = f"{job.get('LogGroupName', '/aws-glue/jobs')}/error"

@@ -13,11 +13,12 @@ from tests.deployment.assemblies import Template, Templates
 Allowed = Callable[[str, str, str], bool]
 
 RAW, CURATED, QUARANTINE, CAPTURE, ARTIFACTS = "raw", "curated", "quarantine", "capture", "artifacts"
-PREPARE, PUBLISH, CHECK, TRAIN = "prepare", "publish", "check", "train"
+PREPARE, PUBLISH, CHECK, LABELS, TRAIN = "prepare", "publish", "check", "labels", "train"
 ROLES = {
     PREPARE: ("dev/data", "FlightsDatasetPrepareRole"),
     PUBLISH: ("dev/data", "FlightsDatasetPublishRole"),
     CHECK: ("dev/data", "FlightsDatasetQualityRole"),
+    LABELS: ("dev/data", "FlightsDatasetLabelsRole"),
     TRAIN: ("dev/flight-delay-training", "TrainingJobRole"),
 }
 PART = "flights/load=20130102T030405-ab12/day=2013-01-01/part-0.parquet"
@@ -161,6 +162,26 @@ def test_both_jobs_mark_what_they_replace_and_one_writes_the_manifest(allowed: A
         assert allowed(PUBLISH, "s3:PutObject", f"{CURATED}/flights/{name}")
     for key in (PART, BAD):
         assert not allowed(PUBLISH, "s3:GetObject", f"{QUARANTINE}/{key}")
+
+
+def test_labels_read_published_days_and_write_what_became_of_them(allowed: Allowed) -> None:
+    assert allowed(LABELS, "s3:GetObject", f"{CURATED}/{PART}")
+    assert allowed(LABELS, "s3:ListBucket", CURATED)
+    assert allowed(LABELS, "glue:GetPartitions", table("flights"))
+    assert allowed(LABELS, "s3:PutObject", f"{CURATED}/flights/labels/flight_delay.json")
+    assert allowed(LABELS, "s3:PutObject", f"{CAPTURE}/ground-truth/flight_delay/2013/07/05/06/one.jsonl")
+
+
+def test_labels_change_nothing_else(allowed: Allowed) -> None:
+    for key in (PART, "flights/manifest.json", "predictions/flight_delay/day=2013-01-01/part-0.parquet"):
+        assert not allowed(LABELS, "s3:PutObject", f"{CURATED}/{key}")
+    for key in ("dev-flight-delay/live/one.jsonl", "ground-truth/other/one.jsonl", "async/flight_delay/one"):
+        assert not allowed(LABELS, "s3:PutObject", f"{CAPTURE}/{key}")
+    assert not allowed(LABELS, "s3:GetObject", f"{CAPTURE}/ground-truth/flight_delay/one.jsonl")
+    for resource in (f"{CURATED}/flights/labels/flight_delay.json", f"{CAPTURE}/ground-truth/flight_delay/one.jsonl"):
+        assert not allowed(LABELS, "s3:DeleteObject", resource)
+    for action in REGISTERING:
+        assert not allowed(LABELS, action, table("flights"))
 
 
 def test_checks_read_staged_days_and_write_nothing(allowed: Allowed) -> None:

@@ -48,6 +48,8 @@ LOGICAL_IDS = {
         "CatalogRawFlights39D11149",
         "CatalogRawPlanes76DB6686",
         "CatalogRawWeatherC59DD641",
+        "FlightsDatasetLabelsErrorLogsB9B72417",
+        "FlightsDatasetLabelsOutputLogs6591F510",
         "FlightsDatasetPrepareErrorLogsC7071D51",
         "FlightsDatasetPrepareOutputLogs3506EF0F",
         "FlightsDatasetPublishErrorLogs79CE8042",

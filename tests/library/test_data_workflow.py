@@ -32,9 +32,12 @@ def build(stack: Stack, key: kms.Key, access_logs: s3.Bucket, tmp_path: Path) ->
         "prepare": FeatureJob(stack, "Prepare", code=code, security=security, arguments={}),
         "publish": GlueJob(stack, "Publish", code=code, security=security, arguments={}),
     }
+    labels = GlueJob(stack, "Labels", code=code, security=security, arguments={})
     landing = Landing(bucket=access_logs, prefixes=["trips/", "weather/"], batch_size=10, window_seconds=60)
 
-    def make(**options: Any) -> DataWorkflow:
+    def make(*, labelled: bool = False, **options: Any) -> DataWorkflow:
+        if labelled:
+            options["labels"] = labels
         names = {"workflow_name": "dev-trips", "dataset_name": "trips", "description": "Trips"}
         return DataWorkflow(stack, "Workflow", **names, **jobs, landing=landing, **options)
 
@@ -68,6 +71,28 @@ def test_publishing_follows_when_preparing_has_succeeded(build: Build, resources
         {"JobName": job_of(resources, "Prepare"), "LogicalOperator": "EQUALS", "State": "SUCCEEDED"}
     ]
     assert found["StartOnCreation"] is True
+
+
+def test_labels_follow_however_publishing_ended_since_days_may_be_published(build: Build, resources: Find) -> None:
+    build(labelled=True)
+    (found,) = [
+        each["Properties"]
+        for each in resources("AWS::Glue::Trigger").values()
+        if each["Properties"]["Name"] == "dev-trips-published"
+    ]
+    assert found["Actions"] == [{"JobName": job_of(resources, "Labels")}]
+    assert found["Predicate"]["Logical"] == "ANY"
+    assert {each["State"] for each in found["Predicate"]["Conditions"]} == {"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"}
+    assert {json.dumps(each["JobName"]) for each in found["Predicate"]["Conditions"]} == {
+        json.dumps(job_of(resources, "Publish"))
+    }
+
+
+def test_labels_that_fail_are_an_event_too(build: Build, stack: Stack, resources: Find) -> None:
+    build(labelled=True).on_failure("Failed", targets.SnsTopic(sns.Topic(stack, "Topic")))
+    rules = [each["Properties"]["EventPattern"] for each in resources("AWS::Events::Rule").values()]
+    (names,) = [rule["detail"]["jobName"] for rule in rules if rule["source"] == ["aws.glue"]]
+    assert job_of(resources, "Labels") in names
 
 
 def test_only_files_of_its_own_folders_reach_the_workflow(
