@@ -53,8 +53,7 @@ class PredictionBaseline:
 
     def shift(self, counts: Counts) -> float:
         """The index of predictions by range."""
-        then, now = (_shares(np.asarray(each)) for each in (self.counts, counts))
-        return float(((now - then) * np.log(now / then)).sum())
+        return stability_index(np.asarray(self.counts), counts)
 
     def write(self, directory: Path) -> None:
         """Write it beside the model."""
@@ -83,6 +82,12 @@ def count_in(edges: tuple[float, ...], predictions: Floats) -> Counts:
     return np.bincount(places, minlength=len(edges) + 1).astype(np.int64)
 
 
-def _shares(counts: Counts) -> Floats:
+def stability_index(then: Counts | Floats, now: Counts | Floats) -> float:
+    """The population stability index of the counts of ranges, then and now."""
+    shares_then, shares_now = _shares(then), _shares(now)
+    return float(((shares_now - shares_then) * np.log(shares_now / shares_then)).sum())
+
+
+def _shares(counts: Counts | Floats) -> Floats:
     shares: Floats = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
     return shares
