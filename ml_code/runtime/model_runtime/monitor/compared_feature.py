@@ -61,9 +61,9 @@ class ComparedFeature:
             return np.append(then[often], then[~often].sum()), np.append(now[often], now[~often].sum())
         if self._numbers is None:
             return np.ones(1), np.ones(1)
-        then, now = self._numbers
-        edges = then.edges(RANGES, self.then.minimum, self.then.maximum)
-        return then.counts_between(edges), now.counts_between(edges)
+        before, after = self._numbers
+        edges = before.edges(RANGES, self.then.minimum, self.then.maximum)
+        return before.counts_between(edges), after.counts_between(edges)
 
     @cached_property
     def _largest(self) -> float:
@@ -95,7 +95,8 @@ class ComparedFeature:
 
     @cached_property
     def _gaps(self) -> tuple[Counts, Counts]:
-        return tuple(np.array([each.missing, each.present], float) for each in (self.then, self.now))  # type: ignore[return-value]
+        then, now = (np.array([each.missing, each.present], np.float64) for each in (self.then, self.now))
+        return then, now
 
     def gaps_effect(self, measure: Measure) -> float:
         """How far the shares of missing values are apart."""
@@ -150,13 +151,12 @@ class ComparedFeature:
         then, now = (each / max(each.sum(), 1) for each in self._category_counts)
         largest = sorted(range(len(then) - 1), key=lambda place: -max(then[place], now[place]))
         shown, rest = largest[:SHOWN_CATEGORIES], [*largest[SHOWN_CATEGORIES:], len(then) - 1]
-        found = {"edges": None, "categories": [self._categories[place] for place in shown]}
-        found |= {"baseline": then[shown].tolist(), "now": now[shown].tolist()}
+        names, shares = [self._categories[place] for place in shown], (then[shown].tolist(), now[shown].tolist())
         if then[rest].sum() + now[rest].sum() > 0:
-            found["categories"].append(OTHERS)
-            found["baseline"].append(float(then[rest].sum()))
-            found["now"].append(float(now[rest].sum()))
-        return found
+            names.append(OTHERS)
+            for shown_shares, each in zip(shares, (then, now), strict=True):
+                shown_shares.append(float(each[rest].sum()))
+        return {"edges": None, "categories": names, "baseline": shares[0], "now": shares[1]}
 
     def _new_values(self) -> list[str]:
         """The most frequent values that the baseline hasn't."""

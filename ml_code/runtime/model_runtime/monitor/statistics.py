@@ -8,6 +8,7 @@ Source of the schema: SageMaker's guide, "Schema for Statistics (statistics.json
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,13 +76,12 @@ def _feature_json(name: str, column: ColumnSketch, encoded: bool) -> dict[str, A
     found: dict[str, Any] = {"name": name, "inferred_type": column.type}
     if column.type == "Unknown":
         return found | {"numerical_statistics": {"common": common}}
+    counts = column.counts()
     if column.type == "String":
-        counts = column.counts() or column.texts.counts()
-        distinct = len(counts) if column.texts.exact else column.texts.distinct
-        distribution = {"categorical": {"buckets": _buckets_json(counts)}}
-        return found | {
-            "string_statistics": {"common": common, "distinct_count": distinct, "distribution": distribution}
-        }
+        frequent = column.texts.counts() if counts is None else counts
+        distinct = column.texts.distinct if counts is None else len(counts)
+        buckets = {"categorical": {"buckets": _buckets_json(frequent)}}
+        return found | {"string_statistics": {"common": common, "distinct_count": distinct, "distribution": buckets}}
     numbers, distribution = column.numbers, column.numbers.distribution()
     assert distribution is not None
     kll: dict[str, Any] = {
@@ -92,7 +92,6 @@ def _feature_json(name: str, column: ColumnSketch, encoded: bool) -> dict[str, A
         },
     }
     shown: dict[str, Any] = {"kll": kll}
-    counts = column.counts()
     if counts is not None and (encoded or (column.type == "Integral" and len(counts) <= MOST_CATEGORIES)):
         shown["categorical"] = {"buckets": _buckets_json(counts), **({"encoded": True} if encoded else {})}
     return found | {
@@ -204,4 +203,4 @@ def kll_error(size: float) -> float:
 
     Source: `get_normalized_rank_error` in Apache DataSketches' kll_sketch_impl.hpp, fitted to measurements.
     """
-    return 2.296 / size**0.9723
+    return 2.296 / math.pow(size, 0.9723)

@@ -18,6 +18,7 @@ from model_runtime.monitor.sketches import ColumnSketch, TableSketch
 from model_runtime.monitor.statistics import FeatureStatistics, Statistics
 
 FILE = "constraint_violations.json"
+SIGNIFICANT = 0.05
 CHANCE_DEVIATIONS = 3.1
 """A share of values that are there counts as less when it lies so many standard deviations below: one in a thousand."""
 
@@ -40,8 +41,8 @@ def violations(constraints: Constraints, baseline: Statistics | None, now: Table
         found += [_violation(name, kind, text) for kind, text in _broken(asked, column)]
         then = baseline.features.get(name) if baseline else None
         if then is not None and asked.checking.compared:
-            text = _drifted(asked.checking, then, column)
-            found += [_violation(name, "baseline_drift_check", text)] if text else []
+            drifted = _drifted(asked.checking, then, column)
+            found += [_violation(name, "baseline_drift_check", drifted)] if drifted else []
     for name in now.columns:
         if name not in constraints.features:
             text = f"The current dataset has a column {name}, which the baseline hasn't."
@@ -118,9 +119,6 @@ def _categories_drifted(checking: Checking, then: FeatureStatistics, column: Col
     if not checking.simple:
         found = distances.linf_robust(found, float(then.present), float(column.present))
     return _distance_text(found, limit) if found > limit else None
-
-
-SIGNIFICANT = 0.05
 
 
 def _distance_text(found: float, limit: float) -> str:
