@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from local_aws.json_api import ApiError
@@ -72,6 +72,10 @@ class JobOperations(Generic[Job]):
 
     def create(self, request: Record) -> Job:
         """Start a job; ApiError(ResourceInUse) when the name is taken."""
+        return self.begin(request, self._new_job)
+
+    def begin(self, request: Record, make: Callable[[Record], Job]) -> Job:
+        """Start a job that a function makes of the request, such as one of a type of its own."""
         name = request[self._type.name_member]
         self._type.check(request)
         with self._workspace.lock:
@@ -84,7 +88,7 @@ class JobOperations(Generic[Job]):
                     f"{self._type.kind} job with this name already exists "
                     f"({self._jobs[name].record[self._type.arn_member]})",
                 )
-            job = self._new_job(request)
+            job = make(request)
             self._workspace.tag(job.record[self._type.arn_member], request.get("Tags", []))
             self._jobs[name] = job
             job.start()
@@ -109,13 +113,14 @@ class JobOperations(Generic[Job]):
             job.join(timeout=15)
 
     def _new_job(self, request: Record) -> Job:
-        return self._type(self._workspace, self._new_record(request))
+        return self._type(self._workspace, self.new_record(request))
 
     def _arn_kind(self) -> str:
         """What the ARN calls the job, as training-job."""
         return f"{self._type.kind}-job"
 
-    def _new_record(self, request: Record) -> Record:
+    def new_record(self, request: Record) -> Record:
+        """Return what Describe says of a job that begins now."""
         moment = self._workspace.now()
         record: Record = {
             **{member: value for member, value in request.items() if member != "Tags"},

@@ -20,6 +20,8 @@ from local_aws.sagemaker.job_operations import processing_jobs, training_jobs
 from local_aws.sagemaker.mlflow import MlflowApps
 from local_aws.sagemaker.model_registry import ModelRegistry
 from local_aws.sagemaker.models import EndpointConfigs, Models
+from local_aws.sagemaker.monitoring import JobDefinitions, MonitoringSchedules
+from local_aws.sagemaker.monitoring.execution import Surroundings
 from local_aws.sagemaker.pipeline_steps import StepRunners
 from local_aws.sagemaker.pipelines import Pipelines
 from local_aws.sagemaker.transform_job import TransformOperations
@@ -53,9 +55,14 @@ class Region:
             self.training, self.processing, self.tuning, self.automl, self.transform, self.registry, self.models
         )
         self.pipelines = Pipelines(self.workspace, runners)
+        self.job_definitions = JobDefinitions(self.workspace)
+        self.monitoring = MonitoringSchedules(
+            Surroundings(self.workspace, self.processing, self.endpoints, self.configs), self.job_definitions
+        )
         parts = (
             self.workspace, self.training, self.processing, self.tuning, self.automl, self.registry, self.models,
             self.transform, self.configs, self.endpoints, self.components, self.mlflow, self.pipelines,
+            self.job_definitions, self.monitoring,
         )  # fmt: skip
         self.operations: dict[str, Operation] = {}
         for part in parts:
@@ -63,6 +70,7 @@ class Region:
 
     def close(self) -> None:
         """Stop whatever runs."""
+        self.monitoring.close()
         self.pipelines.close()
         self.tuning.close()
         self.automl.close()

@@ -28,6 +28,7 @@ _CHECKS = Path(__file__).parent / "checks"
 _OWN_IMAGES = {
     AUTOPILOT_REPOSITORY: Image(sys.executable, (sys.executable, str(_AUTOPILOT))),
     "sagemaker-model-monitor-analyzer": Image(sys.executable, (sys.executable, str(_CHECKS / "analyzer.py"))),
+    "sagemaker-model-monitor-groundtruth-merger": Image(sys.executable, (sys.executable, str(_CHECKS / "merger.py"))),
     "sagemaker-clarify-processing": Image(sys.executable, (sys.executable, str(_CHECKS / "clarify.py"))),
 }
 

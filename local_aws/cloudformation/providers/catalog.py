@@ -66,6 +66,8 @@ _TABLES: tuple[ApiResource, ...] = (
     sagemaker.ENDPOINT,
     sagemaker.INFERENCE_COMPONENT,
     sagemaker.MLFLOW_APP,
+    *map(sagemaker.job_definition, ("DataQuality", "ModelQuality", "ModelBias", "ModelExplainability")),
+    sagemaker.MONITORING_SCHEDULE,
     autoscaling.SCALABLE_TARGET,
     autoscaling.SCALING_POLICY,
 )

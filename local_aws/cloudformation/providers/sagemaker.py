@@ -216,3 +216,74 @@ INFERENCE_COMPONENT = InferenceComponent(
     attributes={"InferenceComponentArn": "id", "InferenceComponentName": "properties.InferenceComponentName"},
     tagging=_tagging("id"),
 )
+
+
+def job_definition(kind: str) -> ApiResource:
+    """Return the resource of job definitions of a kind: DataQuality, ModelQuality, ModelBias or ModelExplainability.
+
+    Nothing of a definition changes in place, its tags included.
+    """
+    return ApiResource(
+        type=f"AWS::SageMaker::{kind}JobDefinition",
+        service="sagemaker",
+        name_property="JobDefinitionName",
+        name_length=63,
+        create_operation=Operation(f"Create{kind}JobDefinition", body="", without=frozenset({"EndpointName"})),
+        read_operation=Operation(f"Describe{kind}JobDefinition", {"JobDefinitionName": "properties.JobDefinitionName"}),
+        delete_operation=Operation(f"Delete{kind}JobDefinition", {"JobDefinitionName": "attributes.JobDefinitionName"}),
+        physical_id="created.JobDefinitionArn",
+        attributes={
+            "JobDefinitionArn": "id",
+            "JobDefinitionName": "properties.JobDefinitionName",
+            "CreationTime": "read.CreationTime",
+        },
+        tagging=_tagging("id"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringSchedule(ApiResource):
+    """A monitoring schedule. It is deleted when none of its executions is in progress, which is waited for."""
+
+    def delete(self, request: Request) -> None:
+        """Stop the schedule, and delete it once nothing of it runs."""
+        client, name = request.client("sagemaker"), request.physical_id.rpartition("/")[2]
+        try:
+            client.stop_monitoring_schedule(MonitoringScheduleName=name)
+        except ClientError as error:
+            if is_gone(error):
+                return
+            raise
+        while True:
+            try:
+                super().delete(request)
+                return
+            except ClientError as error:
+                if "in progress" not in error.response["Error"]["Message"]:
+                    raise
+            request.pause(POLL_SECONDS)
+
+
+# what the registry takes and CreateMonitoringSchedule doesn't
+_TOLD_OF_SCHEDULES = frozenset(
+    {"EndpointName", "FailureReason", "LastMonitoringExecutionSummary", "MonitoringScheduleStatus"}
+)
+_SCHEDULE_NAME = {"MonitoringScheduleName": "properties.MonitoringScheduleName"}
+
+MONITORING_SCHEDULE = MonitoringSchedule(
+    type="AWS::SageMaker::MonitoringSchedule",
+    service="sagemaker",
+    name_property="MonitoringScheduleName",
+    name_length=63,
+    create_operation=Operation("CreateMonitoringSchedule", body="", without=_TOLD_OF_SCHEDULES),
+    read_operation=Operation("DescribeMonitoringSchedule", _SCHEDULE_NAME),
+    update_operation=Operation("UpdateMonitoringSchedule", body="", without=_TOLD_OF_SCHEDULES | {"Tags"}),
+    delete_operation=Operation("DeleteMonitoringSchedule", _SCHEDULE_NAME),
+    physical_id="created.MonitoringScheduleArn",
+    attributes={
+        "MonitoringScheduleArn": "id",
+        "CreationTime": "read.CreationTime",
+        "LastModifiedTime": "read.LastModifiedTime",
+    },
+    tagging=_tagging("id"),
+)

@@ -27,7 +27,7 @@ class TuningOperations(JobOperations[TuningJob]):
     def _new_job(self, request: Record) -> TuningJob:
         search, trials = search_of(request["HyperParameterTuningJobConfig"])
         self._warm_start(search, request.get("WarmStartConfig"))
-        return TuningJob(self._workspace, self._new_record(request), search, trials, self._training.create)
+        return TuningJob(self._workspace, self.new_record(request), search, trials, self._training.create)
 
     def _warm_start(self, search: Search, config: Record | None) -> None:
         """Learn from the training jobs of earlier tuning jobs, as far as their values fit the ranges."""
