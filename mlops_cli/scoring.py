@@ -101,15 +101,17 @@ def score(
     return Scores(rows.height, auc(labels, np.asarray(predictions)), np.asarray(latencies))
 
 
-def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame) -> list[float]:
+def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame, *, inference_id: str | None = None) -> list[float]:
     """Return the prediction for each row, sent as CSV without a header; nulls are empty fields.
 
-    Raises ValueError when the endpoint answers another number of predictions, or something that is none.
+    `inference_id` is what ground truth finds the request by; none if left out. Raises ValueError when the endpoint
+    answers another number of predictions, or something that is none.
     """
     body = io.BytesIO()
     rows.write_csv(body, include_header=False)
+    named = {"InferenceId": inference_id} if inference_id else {}
     answer = runtime.invoke_endpoint(
-        EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue()
+        EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue(), **named
     )
     predictions = predictions_of(answer["Body"].read().decode(), endpoint)
     if len(predictions) != rows.height:

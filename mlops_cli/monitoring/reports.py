@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -102,6 +102,14 @@ class Reports:
     def newest(self, most: int) -> list[MonitorRun]:
         """The newest runs, at most so many, the newest first."""
         return [self._run(key) for key in self._keys()[:most]]
+
+    def executions(self) -> set[str]:
+        """The ids of all executions that have left a report."""
+        return {key.split("/")[-2] for key in self._keys()}
+
+    def without(self, seen: Collection[str]) -> list[MonitorRun]:
+        """The runs of other executions than these, the newest first."""
+        return [self._run(key) for key in self._keys() if key.split("/")[-2] not in seen]
 
     def of(self, execution: str) -> MonitorRun:
         """The run of a pipeline execution, by its id or ARN. Raises DeploymentError when it left no report."""

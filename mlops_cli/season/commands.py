@@ -13,7 +13,7 @@ from rich.table import Table
 from local_aws import process
 from mlops_cli import local
 from mlops_cli.season import page
-from mlops_cli.season.outcomes import Outcome, Season
+from mlops_cli.season.outcomes import Outcome, RetrainedBy, Season
 from mlops_cli.season.story import SeasonStory
 from mlops_cli.story import check_programs
 
@@ -22,7 +22,13 @@ DAY = ["%Y-%m-%d"]
 First = Annotated[datetime, typer.Option("--from", formats=DAY, help="The first day.")]
 Last = Annotated[datetime, typer.Option("--to", formats=DAY, help="The last day.")]
 History = Annotated[datetime, typer.Option("--history-from", formats=DAY, help="The first day to learn from.")]
-Every = Annotated[int, typer.Option(help="Days from one retraining to the next.", min=1)]
+Retrain = Annotated[
+    RetrainedBy, typer.Option("--retrain", help="What starts trainings: a schedule, or the monitor's alarms.")
+]
+Singly = Annotated[float, typer.Option(help="The share of flights asked for one by one, as clients do.", min=0, max=1)]
+Every = Annotated[
+    int, typer.Option(help="Days that land at once, and from one retraining of the schedule to the next.", min=1)
+]
 
 
 def season(
@@ -30,11 +36,13 @@ def season(
     last: Last = datetime(2013, 12, 31),
     history: History = datetime(2013, 1, 1),
     every: Every = 7,
+    retrain: Retrain = RetrainedBy.SCHEDULE,
+    singly: Singly = 0.25,
     page_file: Annotated[Path, typer.Option("--page", help="Where the page goes.")] = Path("season.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     port: local.Port = SEASON_PORT,
 ) -> None:
-    """Live through half a year on a local AWS of its own: days land, the schedule retrains, the gate judges.
+    """Live through half a year on a local AWS of its own: days land, a schedule or an alarm retrains, the gate judges.
 
     Takes half a minute to a minute for each retraining. Stops the local AWS at the end.
     """
@@ -46,6 +54,8 @@ def season(
         last_day=last.date(),
         history_from=history.date(),
         step_days=every,
+        retrained_by=retrain,
+        singly=singly,
     )
     try:
         story.run()

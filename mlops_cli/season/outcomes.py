@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops_cli.scoring import auc
+from mlops_cli.season.monitored import Monitored
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,15 +25,26 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class RetrainedBy(StrEnum):
+    """What starts trainings."""
+
+    SCHEDULE = "schedule"
+    DRIFT = "drift"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retraining:
-    """One execution of the training pipeline: the last day that had landed, what came out, and why."""
+    """One execution of the training pipeline: the last day that had landed, what came out, and why.
+
+    `alarms` are those that were on when it was started by them; none for one that the schedule started.
+    """
 
     after: date
     execution: str
     outcome: Outcome
     reason: str
     version: int | None = None
+    alarms: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +77,12 @@ class Comparison:
 
 @dataclass
 class Season:
-    """A model's season so far."""
+    """A model's season so far: predictions, retrainings, and what the monitor saw."""
 
     model: str
     scored: list[Scored] = field(default_factory=list)
     retrainings: list[Retraining] = field(default_factory=list)
+    monitored: list[Monitored] = field(default_factory=list)
 
     def months(self) -> list[Comparison]:
         """The months, in order."""
@@ -97,10 +110,16 @@ class Season:
                 "outcome": each.outcome.value,
                 "version": each.version,
                 "reason": each.reason,
+                "alarms": list(each.alarms),
             }
             for each in self.retrainings
         ]
-        return {"model": self.model, "months": records, "retrainings": runs}
+        return {
+            "model": self.model,
+            "months": records,
+            "retrainings": runs,
+            "monitored": [each.to_json() for each in self.monitored],
+        }
 
     def _compared(self, name: str, chosen: npt.NDArray[np.bool_]) -> Comparison:
         labels, frozen, current = (

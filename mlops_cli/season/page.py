@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from mlops_cli.pages import templates
+from mlops_cli.season.monitor_chart import feature_grid, quality_line
 from mlops_cli.season.outcomes import Comparison, Outcome, Season
 
 WIDTH, HEIGHT = 1000, 330
@@ -89,6 +90,9 @@ def render(season: Season) -> str:
         drawing=draw(season),
         whole=season.whole(),
         months=season.months(),
+        features=feature_grid(season.monitored),
+        quality=quality_line(season.monitored),
+        alarmed=[each for each in season.monitored if each.alarms],
         counts={outcome.value: season.count(outcome) for outcome in Outcome},
         width=WIDTH,
         height=HEIGHT,

@@ -1,4 +1,4 @@
-"""The story of a season: days land, the clock moves on, the schedule retrains, the gate judges, releases follow.
+"""The story of a season: days land, the clock moves on, a schedule or an alarm retrains, the gate judges.
 
 Two endpoints answer for each day before the models have seen it: the one that is released to, and one that keeps the
 model of the beginning. Nothing but the AWS APIs is used, so that what is told here is what the platform does.
@@ -7,22 +7,25 @@ model of the beginning. Nothing but the AWS APIs is used, so that what is told h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 import boto3
-import numpy as np
 import polars as pl
 
 from mlops_cli import flights, jobs, local, scoring
 from mlops_cli.data.dataset import deployed_dataset
 from mlops_cli.data.waiting import wait_until_published
-from mlops_cli.deployment import Deployment, dashed
+from mlops_cli.deployment import Deployment, camel, dashed
+from mlops_cli.monitoring.reports import Reports
+from mlops_cli.monitoring.watched import alarms
 from mlops_cli.releases import Releases
 from mlops_cli.repository import declaration, models
-from mlops_cli.season.outcomes import Outcome, Retraining, Scored, Season
+from mlops_cli.season.monitored import Monitored
+from mlops_cli.season.outcomes import Outcome, RetrainedBy, Retraining, Scored, Season
+from mlops_cli.season.traffic import Traffic
 from mlops_cli.story import Story
 
 ENVIRONMENT = "dev"
@@ -31,7 +34,6 @@ MODEL = "flight_delay"
 PUBLISHED_SECONDS = 900
 PUBLISHED_POLL_SECONDS = 1
 POLL_SECONDS = 0.5
-BATCH_ROWS = 2000
 
 Report = Callable[[str], None]
 
@@ -40,12 +42,16 @@ Report = Callable[[str], None]
 class SeasonStory(Story):
     """From `first_day` to `last_day`, in steps of some days. What has landed before the first day trains the model that
     is kept as it is.
+
+    `retrained_by` says what starts trainings, `singly` what share of the flights is asked for one by one.
     """
 
     first_day: date = date(2013, 7, 1)
     last_day: date = date(2013, 12, 31)
     step_days: int = 7
     history_from: date = flights.FIRST_DAY
+    retrained_by: RetrainedBy = RetrainedBy.SCHEDULE
+    singly: float = 0.25
     season: Season = field(default_factory=lambda: Season(MODEL))
 
     def run(self) -> Season:
@@ -66,13 +72,14 @@ class SeasonStory(Story):
         with self.chapter("keep it on an endpoint of its own, as if nobody ever trained again") as report:
             frozen = self._freeze(current)
             report(frozen)
+        self._reports = Reports(deployment, MODEL)
+        self._traffic = self._clients()
         self._schedule_trainings()
         for first, last in self._steps():
             with self.chapter(f"{first} to {last}") as report:
                 rows = self._land(first, last, report)
                 self.season.scored.append(self._score(rows, first, last, frozen, current))
-                for retraining in self._advance(last, report):
-                    self.season.retrainings.append(retraining)
+                self._live_on(last, report)
                 report(self._told())
         return self.season
 
@@ -124,34 +131,54 @@ class SeasonStory(Story):
 
     def _score(self, rows: pl.DataFrame, first: date, last: date, frozen: str, current: str) -> Scored:
         """Ask both endpoints for every flight that has a label."""
-        declared = declaration(MODEL)["data"]
-        labelled = rows.drop_nulls(declared["label"])
-        features = labelled.select(declared["features"])
-        runtime = self._deployment.client("sagemaker-runtime")
-
-        def ask(endpoint: str) -> Any:
-            parts = features.iter_slices(BATCH_ROWS)
-            return np.array([value for part in parts for value in scoring.invoke_csv(runtime, endpoint, part)])
-
+        label = declaration(MODEL)["data"]["label"]
+        labelled = rows.drop_nulls(label)
         return Scored(
             first_day=first,
             last_day=last,
             days=labelled["day"].to_list(),
-            labels=labelled[declared["label"]].cast(pl.Int8).to_numpy(),
-            frozen=ask(frozen),
-            current=ask(current),
+            labels=labelled[label].cast(pl.Int8).to_numpy(),
+            frozen=self._traffic.ask_in_batches(frozen, labelled),
+            current=self._traffic.ask(current, labelled),
             version=self._version,
         )
 
+    def _clients(self) -> Traffic:
+        columns = self._deployment.outputs("data")[f"{camel(DATASET)}InferenceIdColumns"]
+        return Traffic(
+            runtime=self._deployment.client("sagemaker-runtime"),
+            features=declaration(MODEL)["data"]["features"],
+            key=columns.split(","),
+            singly=self.singly,
+        )
+
     def _schedule_trainings(self) -> None:
-        """Have the model's schedule start training once a step from now on, and all others rest, as an operator may."""
-        days = self.step_days
-        self._reschedule(f"{dashed(MODEL)}-training", ScheduleExpression=f"rate({days} day{'' if days == 1 else 's'})")
+        """Have either the model's schedule or its alarms start training from now on, and all others rest.
+
+        An operator may do so. Where the schedule trains, the monitor looks once a step too, just before it would.
+        """
+        every = f"rate({self.step_days} day{'' if self.step_days == 1 else 's'})"
+        if self.retrained_by is RetrainedBy.SCHEDULE:
+            self._reschedule(f"{dashed(MODEL)}-monitoring", ScheduleExpression=every)
+            self._reschedule(f"{dashed(MODEL)}-training", ScheduleExpression=every)
+            self._rest_loop()
+        else:
+            self._reschedule(f"{dashed(MODEL)}-training", State="DISABLED")
         for model in models():
             if model != MODEL:
                 self._reschedule(f"{dashed(model)}-training", State="DISABLED")
+                if declaration(model).get("monitoring"):
+                    self._reschedule(f"{dashed(model)}-monitoring", State="DISABLED")
             if declaration(model).get("batch"):
                 self._reschedule(f"{dashed(model)}-batch", State="DISABLED")
+
+    def _rest_loop(self) -> None:
+        """Have no alarm start a training: the rules that start the retraining loop rest."""
+        machine = self._reports.outputs.get("RetrainingArn")
+        if machine:
+            events = self._deployment.client("events")
+            for name in events.list_rule_names_by_target(TargetArn=machine)["RuleNames"]:
+                events.disable_rule(Name=name)
 
     def _reschedule(self, stack: str, **changed: str) -> None:
         scheduler = self._deployment.client("scheduler")
@@ -164,19 +191,33 @@ class SeasonStory(Story):
         )  # fmt: skip
         scheduler.update_schedule(**{key: schedule[key] for key in known if key in schedule} | changed)
 
-    def _advance(self, after: date, report: Report) -> Iterator[Retraining]:
-        """Move the clock on; yield what became of the executions that this started, their releases included."""
-        before = {each["PipelineExecutionArn"] for each in self._executions()}
-        local.advance(self.port, timedelta(days=self.step_days), report)
-        for each in reversed(self._executions()):
-            if each["PipelineExecutionArn"] not in before:
-                yield self._judged(after, each["PipelineExecutionArn"])
+    def _live_on(self, after: date, report: Report) -> None:
+        """Move the clock on, a day at a time; note what became of the trainings that were started, and what was seen.
+
+        What a training leaves is approved on the same day: an alarm's training is to end it.
+        """
+        seen = self._reports.executions()
+        trained = {each["PipelineExecutionArn"] for each in self._executions()}
+        for _ in range(self.step_days):
+            local.advance(self.port, timedelta(days=1), report)
+            on = self._alarms() if self.retrained_by is RetrainedBy.DRIFT else []
+            for each in reversed(self._executions()):
+                if each["PipelineExecutionArn"] not in trained:
+                    trained.add(each["PipelineExecutionArn"])
+                    self.season.retrainings.append(self._judged(after, each["PipelineExecutionArn"], on))
+        runs = self._reports.without(seen)
+        self.season.monitored.append(Monitored(after=after, runs=runs, alarms=self._alarms()))
+
+    def _alarms(self) -> list[str]:
+        """The alarms of the monitor that are on."""
+        names = self._reports.outputs["AlarmNames"].split(",")
+        return [each.name for each in alarms(self._deployment.client("cloudwatch"), names) if each.state == "ALARM"]
 
     def _executions(self) -> list[dict[str, Any]]:
         pages = self._sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=self._pipeline)
         return [each for page in pages for each in page["PipelineExecutionSummaries"]]
 
-    def _judged(self, after: date, execution: str) -> Retraining:
+    def _judged(self, after: date, execution: str, on: Sequence[str]) -> Retraining:
         described = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
         steps = self._sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
         state = {step["StepName"]: step for step in steps}
@@ -185,13 +226,13 @@ class SeasonStory(Story):
             reason = self._verdict(execution)
             self._version = self._release(execution)
             return Retraining(
-                after=after, execution=name, outcome=Outcome.RELEASED, reason=reason, version=self._version
+                after=after, execution=name, outcome=Outcome.RELEASED, reason=reason, version=self._version, alarms=on
             )
         rejected = state.get("Rejected")
         reasons = [step["FailureReason"] for step in steps if step.get("FailureReason")]
         reason = "; ".join(reasons) or described.get("FailureReason", "no reason given")
         outcome = Outcome.REJECTED if rejected else Outcome.FAILED
-        return Retraining(after=after, execution=name, outcome=outcome, reason=reason)
+        return Retraining(after=after, execution=name, outcome=outcome, reason=reason, alarms=on)
 
     def _verdict(self, execution: str) -> str:
         uri = jobs.step_output(self._sagemaker, execution, "Evaluate", "evaluation")
@@ -214,4 +255,7 @@ class SeasonStory(Story):
         for each in self.season.retrainings:
             if each.after == newest.last_day:
                 told += f"; retrained: {each.outcome}"
+        monitored = self.season.monitored[-1].newest
+        if monitored:
+            told += f"; monitor: {monitored.status.replace('_', ' ')} {', '.join(monitored.moved)}"
         return told

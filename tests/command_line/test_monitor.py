@@ -13,6 +13,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
+from mlops_cli import jobs
 from mlops_cli.deployment import Deployment, DeploymentError
 from mlops_cli.monitoring import commands, watched
 from mlops_cli.monitoring.reports import Reports
@@ -136,7 +137,7 @@ def test_a_run_takes_its_window_and_tells_what_it_found(monkeypatch: pytest.Monk
         leave("2026/12/01/11", "abc", drifted())
         return "arn:aws:sagemaker:us-east-1:123456789012:pipeline/dev-flight-delay-monitoring/execution/abc"
 
-    monkeypatch.setattr(commands.jobs, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(jobs, "run_pipeline", run_pipeline)
     told = run("run", "flight_delay", "--start", "2026-11-24T06:30")
     assert asked == [{"pipeline": "dev-flight-delay-monitoring", "Start": "2026-11-24T06:30:00+00:00"}]
     assert "temperature is warmer than in training" in told
