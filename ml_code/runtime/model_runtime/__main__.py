@@ -1,4 +1,4 @@
-"""`python -m model_runtime <prepare|tables|train|evaluate|serve|select|publish>`: the container's commands.
+"""`python -m model_runtime <prepare|tables|train|evaluate|serve|select|publish|monitor>`: the container's commands.
 
 A command that fails leaves its reason where SageMaker looks for it, its traceback on standard error, and exit code 1.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from model_runtime.errors import JobError
 from model_runtime.paths import ContainerPaths
 
-COMMANDS = ("prepare", "tables", "train", "evaluate", "serve", "select", "publish")
-PROCESSING = ("prepare", "tables", "evaluate", "select", "publish")
+COMMANDS = ("prepare", "tables", "train", "evaluate", "serve", "select", "publish", "monitor")
+PROCESSING = ("prepare", "tables", "evaluate", "select", "publish", "monitor")
 REASON_CHARACTERS = 1024
 STOPPED = 128 + signal.SIGTERM
 
@@ -56,6 +56,10 @@ def run(command: str, arguments: Sequence[str], paths: ContainerPaths) -> None:
         from model_runtime.batch import publication
 
         publication.main(paths, arguments)
+    elif command == "monitor":
+        from model_runtime.monitor import job
+
+        job.main(paths, arguments)
     else:
         raise JobError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}")
 

@@ -1,0 +1,222 @@
+"""The report of a run, `report.json`: everything that the page, the metrics and the notice tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_runtime.monitor import findings
+from model_runtime.monitor.attributions import attributions_of
+from model_runtime.monitor.bias_drift import bias_of
+from model_runtime.monitor.constraints import read_constraints
+from model_runtime.monitor.drift import find_drift
+from model_runtime.monitor.ground_truth import GroundTruth
+from model_runtime.monitor.quality import Labelled, quality_of
+from model_runtime.monitor.served_version import Version
+from model_runtime.monitor.settings import MonitorSettings
+from model_runtime.monitor.sketches import TableSketch
+from model_runtime.monitor.statistics import Statistics, read_statistics
+from model_runtime.monitor.traffic import Traffic
+from model_runtime.monitor.violations import violations
+from model_runtime.monitor.window import Window, shown
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What is monitored: the model, the endpoint or the table of predictions, since when its version answers there."""
+
+    model: str
+    problem: str
+    source: str
+    name: str
+    since: str | None = None
+
+
+@dataclass
+class Run:
+    """What a run has to report on. Without a version there was nothing to ask; `reasons` say why."""
+
+    watched: Watched
+    window: Window
+    settings: MonitorSettings
+    version: Version | None = None
+    traffic: Traffic | None = None
+    truth: GroundTruth | None = None
+    reasons: list[str] = field(default_factory=list)
+    table: TableSketch = field(default_factory=TableSketch)
+
+    def report(self) -> dict[str, Any]:
+        """The content of report.json."""
+        version, traffic, window = self.version, self.traffic, self.window
+        if traffic is not None:
+            self.table = traffic.table()
+        rows = self.table.rows
+        report: dict[str, Any] = {
+            "version": VERSION,
+            "model": self.watched.model,
+            "problem": self.watched.problem,
+            "source": self.watched.source,
+            "name": self.watched.name,
+            "package": version and {"arn": version.arn, "version": version.number, "since": self.watched.since},
+            "window": {"start": shown(window.start), "end": shown(window.end)},
+            "rows": rows,
+            "captures": self._captures(),
+            "features": [],
+            "predictions": None,
+            "violations": [],
+            "quality": None,
+            "quality_reason": "it isn't checked",
+            "bias": [],
+            "attributions": None,
+            "attributions_reason": "they aren't checked",
+        }
+        has_baseline = False
+        if version is not None and traffic is not None:
+            has_baseline = version.baselines.statistics is not None
+            if has_baseline and rows:
+                statistics = read_statistics(version.baselines.statistics)
+                report["features"] = self._features(statistics, traffic)
+                report["violations"] = self._violations(version, statistics, traffic)
+            report["predictions"] = _predictions(version, traffic)
+            self._judge(report, version, traffic)
+        return self._told(report, has_baseline)
+
+    def _judge(self, report: dict[str, Any], version: Version, traffic: Traffic) -> None:
+        """Quality, bias and attributions."""
+        settings, truth = self.settings, self.truth
+        labelled = None
+        if truth is not None:
+            labelled = Labelled.of(traffic.predictions, truth, version.problem)
+        if settings.quality is not None:
+            if truth is None or labelled is None:
+                report["quality_reason"] = "there is no ground truth for this model"
+            else:
+                baseline = version.baselines.quality
+                found, reason = quality_of(settings.quality, version.problem, labelled, truth, baseline)
+                report["quality"], report["quality_reason"] = found, reason
+        facets = traffic.question.facets
+        if facets and traffic.predicted:
+            if labelled is None:
+                labelled = Labelled.nothing()
+            report["bias"] = bias_of(facets, version.problem, traffic.groups, labelled, version.baselines.bias)
+        if settings.minimum_ndcg is not None:
+            found, reason = attributions_of(version, traffic.explained, settings.minimum_ndcg)
+            report["attributions"], report["attributions_reason"] = found, reason
+
+    def _told(self, report: dict[str, Any], has_baseline: bool) -> dict[str, Any]:
+        """Add the findings, the status and what comes next."""
+        settings, rows = self.settings, report["rows"]
+        hours = len(self.window.hours())
+        data, serious = findings.data_findings(report["violations"], report["captures"], rows, hours)
+        bad = [
+            *findings.drift_findings(report["features"], settings),
+            *findings.shift_findings(report["predictions"], settings.least_rows),
+            *findings.quality_findings(report["quality"]),
+            *(findings.finding("bias", text) for each in report["bias"] for text in each["broken"]),
+            *findings.attribution_findings(report["attributions"]),
+        ]
+        if bad or (serious and rows >= settings.least_rows):
+            status = findings.DRIFTED
+        elif not rows and report["quality"] is None:
+            status = findings.NO_TRAFFIC
+        elif not has_baseline:
+            status = findings.NO_BASELINE
+        elif rows < settings.least_rows:
+            status = findings.TOO_FEW
+        else:
+            status = findings.CALM
+        report["status"] = status
+        report["findings"] = [*bad, *data]
+        report["next"] = findings.next_step(status, report["findings"], settings, self.reasons)
+        return report
+
+    def _captures(self) -> dict[str, Any]:
+        hours = self.window.hours()
+        counts = self.traffic.counts if self.traffic else None
+        seen = counts.hours if counts else set()
+        found: dict[str, Any] = {
+            "files": counts.files if counts else 0,
+            "records": counts.records if counts else 0,
+            "broken": counts.broken if counts else 0,
+            "unanswered": counts.unanswered if counts else 0,
+            "examples": counts.examples if counts else [],
+            "hours_without": [shown(hour) for hour in hours if hour not in seen],
+        }
+        truth = self.truth.counts if self.truth else None
+        if truth is not None:
+            found["ground_truth"] = {
+                "files": truth.files,
+                "records": truth.records,
+                "broken": truth.broken,
+                "examples": truth.examples,
+            }
+        return found
+
+    def _features(self, statistics: Statistics, traffic: Traffic) -> list[dict[str, Any]]:
+        limits = self.settings.drift
+        if limits is None:
+            return []
+        daily: dict[str, list[dict[str, Any]]] = {}
+        for day in sorted(traffic.days):
+            table = traffic.days[day]
+            for each in find_drift(statistics, table, limits):
+                score = each.score if table.rows >= limits.least_rows else None
+                daily.setdefault(each.name, []).append({"day": str(day), "rows": table.rows, "score": score})
+        found = []
+        for each in find_drift(statistics, self.table, limits):
+            days = daily.get(each.name, [])
+            since = since_when(days, each.limit.threshold) if each.moved else None
+            found.append({**each.to_json(), "since": since, "daily": days})
+        return sorted(found, key=_by_score)
+
+    def _violations(self, version: Version, statistics: Statistics, traffic: Traffic) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        if version.baselines.constraints is not None:
+            found += violations(read_constraints(version.baselines.constraints), statistics, self.table)
+        return found + width_violations(traffic.counts.widths, len(version.description.features))
+
+
+def since_when(days: Sequence[Mapping[str, Any]], threshold: float) -> str | None:
+    """The first day of those at the end that are all above a threshold; days with too few rows decide nothing."""
+    since = None
+    for each in reversed([each for each in days if each["score"] is not None]):
+        if each["score"] <= threshold:
+            break
+        since = str(each["day"])
+    return since
+
+
+def width_violations(widths: Mapping[int, int], features: int) -> list[dict[str, Any]]:
+    """Rows with another number of values than the model has features, which can't be told by names."""
+    return [
+        {
+            "feature_name": "Extra columns" if width > features else "Missing columns",
+            "constraint_check_type": "extra_column_check" if width > features else "missing_column_check",
+            "description": f"There are {'extra' if width > features else 'missing'} columns in current dataset. "
+            f"Number of columns in {rows} rows: {width}, Number of columns in baseline constraints: {features}",
+        }
+        for width, rows in sorted(widths.items())
+    ]
+
+
+def _predictions(version: Version, traffic: Traffic) -> dict[str, Any] | None:
+    baseline = version.baselines.predictions
+    rows = traffic.predicted
+    if baseline is None or not rows:
+        return None
+    then, now = sum(baseline.counts), traffic.ranges
+    return {
+        "psi": baseline.shift(now),
+        "edges": list(baseline.edges),
+        "baseline": [count / then for count in baseline.counts] if then else [],
+        "now": [float(count) / rows for count in now],
+        "rows": rows,
+    }
+
+
+def _by_score(feature: Mapping[str, Any]) -> tuple[bool, float]:
+    score = feature["score"]
+    return (not feature["moved"], -(score / feature["threshold"]) if score is not None else 1.0)
