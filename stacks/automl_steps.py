@@ -16,7 +16,7 @@ from mlops_constructs.pipeline_expressions import Join, Value
 from mlops_constructs.pipeline_steps import ProcessingStep, Step
 
 from .automl_settings import AutoML, objective_of_search
-from .gate_steps import OUTPUT, Registration, card_file, evaluate_arguments, gate_step, report_file
+from .gate_steps import BASELINE, OUTPUT, Registration, card_file, evaluate_arguments, gate_step, report_file
 from .model_settings import Model
 
 ANSWERS = ("probabilities", "labels")
@@ -103,6 +103,7 @@ def automl_steps(
         model_artifact=search.model_artifact,
         environment=environment,
         metadata=metadata,
+        baseline=prepare.output(BASELINE),
         content_types=["text/csv"],
         explained=False,
     )

@@ -25,6 +25,8 @@ from .model_settings import Model
 REPORT = "EvaluationReport"
 CARD = "ModelCard"
 OUTPUT = "evaluation"
+BASELINE = "baseline"
+"""The output of Prepare with the statistics of the training rows and the constraints that they suggest."""
 REGISTERED = LifeCycle(stage="Development", status="PendingApproval")
 """What versions begin with. Who approves or promotes one moves it on, with the stages that the company has."""
 
@@ -63,7 +65,8 @@ def evaluate_arguments(model: Model, bound: Parameter, group_name: str) -> list[
 class Registration:
     """What a version is registered with beside what Evaluate reports: S3 URIs and metadata that lineage starts from.
 
-    `content_types` are what its container takes and answers; `explained` says that Evaluate reports attributions.
+    `baseline` is the folder with the statistics of the training rows, `content_types` are what its container takes and
+    answers; `explained` says that Evaluate reports attributions.
     """
 
     group_name: str
@@ -71,6 +74,7 @@ class Registration:
     model_artifact: Value
     environment: Mapping[str, Value]
     metadata: Mapping[str, Value]
+    baseline: Value
     content_types: Sequence[str] = ("text/csv", "application/json")
     explained: bool = True
 
@@ -90,6 +94,8 @@ def gate_step(model: Model, evaluate: ProcessingStep, registration: Registration
         reports=ModelReports(
             quality=_report(evaluate, "evaluation.json"),
             constraints=_report(evaluate, "constraints.json"),
+            data=Join("/", [registration.baseline, "statistics.json"]),
+            data_constraints=Join("/", [registration.baseline, "constraints.json"]),
             bias=_report(evaluate, "bias.json") if model.fairness.facets else None,
             explainability=_report(evaluate, "explainability.json") if registration.explained else None,
         ),

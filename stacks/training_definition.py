@@ -25,7 +25,15 @@ from .automl_steps import automl_steps
 from .candidate_steps import Candidate, candidate_of
 from .diagnostic_settings import METRICS
 from .engine_settings import ROUNDS_VARIABLE, caching_of, training_engine_of
-from .gate_steps import Registration, bound_parameter, card_file, evaluate_arguments, gate_step, report_file
+from .gate_steps import (
+    BASELINE,
+    Registration,
+    bound_parameter,
+    card_file,
+    evaluate_arguments,
+    gate_step,
+    report_file,
+)
 from .lineage import COMMIT_VARIABLE, DATA_VARIABLE, UNKNOWN_COMMIT, metadata_of
 from .model_settings import Model
 from .native_steps import CHECKS, NativeServices, check_steps, debugger_of
@@ -127,7 +135,7 @@ class _Steps:
         return {CHECKS: self._at.native.analyses_uri} if self._at.native.analyses_uri else {}
 
     def _prepared(self) -> list[str]:
-        return ["train", "validation", "test", *self._analyses()]
+        return ["train", "validation", "test", BASELINE, *self._analyses()]
 
     def _checkpoints(self) -> dict[str, Value]:
         """A folder for checkpoints, as an empty output of Prepare.
@@ -215,6 +223,7 @@ class _Steps:
             model_artifact=train.model_artifact,
             environment=self._environment,
             metadata=self._metadata(prepare),
+            baseline=prepare.output(BASELINE),
         )
         return gate_step(self._model, evaluate, registration)
 

@@ -19,21 +19,24 @@ class ModelReports:
     """The S3 URIs of JSON files that a version is judged by; what is left out isn't said.
 
     `quality` are statistics and `constraints` the bounds that a monitor compares with later, in the shapes of model
+    quality monitoring; `data` and `data_constraints` are the same of what the model learnt from, in those of data
     quality monitoring; `bias` and `explainability` are reports as Clarify's. `baselines` says that monitors check for
     drift from them (DriftCheckBaselines).
     """
 
     quality: Value | None = None
     constraints: Value | None = None
+    data: Value | None = None
+    data_constraints: Value | None = None
     bias: Value | None = None
     explainability: Value | None = None
     baselines: bool = True
 
     def metrics(self) -> dict[str, Any]:
         """The member `ModelMetrics` of CreateModelPackage."""
-        quality = {"Statistics": self.quality, "Constraints": self.constraints}
         found = {
-            "ModelQuality": {name: _json_file(uri) for name, uri in quality.items() if uri is not None},
+            "ModelQuality": _statistics(self.quality, self.constraints),
+            "ModelDataQuality": _statistics(self.data, self.data_constraints),
             "Bias": {"Report": _json_file(self.bias)} if self.bias is not None else {},
             "Explainability": {"Report": _json_file(self.explainability)} if self.explainability is not None else {},
         }
@@ -44,7 +47,7 @@ class ModelReports:
         if not self.baselines:
             return {}
         metrics = self.metrics()
-        found = {"ModelQuality": metrics["ModelQuality"]} if "ModelQuality" in metrics else {}
+        found = {name: metrics[name] for name in ("ModelQuality", "ModelDataQuality") if name in metrics}
         if self.bias is not None:
             found["Bias"] = {"PostTrainingConstraints": _json_file(self.bias)}
         if self.explainability is not None:
@@ -136,6 +139,11 @@ class RegisterModelStep:
     def extras(self) -> dict[str, Any]:
         """When it is tried again."""
         return policies_json(None, self.retries)
+
+
+def _statistics(statistics: Value | None, constraints: Value | None) -> dict[str, Any]:
+    files = {"Statistics": statistics, "Constraints": constraints}
+    return {name: _json_file(uri) for name, uri in files.items() if uri is not None}
 
 
 def _json_file(uri: Value) -> dict[str, Any]:

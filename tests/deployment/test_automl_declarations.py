@@ -73,7 +73,7 @@ def test_a_searched_model_is_judged_as_a_trained_one(repository: Repository, cha
     assert inputs == {"code", "scores", "test", "description", "train"}
     (register,) = steps["Gate"]["IfSteps"]
     metrics = register["Arguments"]["ModelMetrics"]
-    assert set(metrics) == {"ModelQuality", "Bias"}
+    assert set(metrics) == {"ModelQuality", "ModelDataQuality", "Bias"}
     assert set(metrics["ModelQuality"]) == {"Statistics", "Constraints"}
     assert register["Arguments"]["ModelCard"]["ModelCardStatus"] == "Draft"
     (rejected,) = steps["Gate"]["ElseSteps"]

@@ -138,10 +138,15 @@ def test_what_is_registered_says_what_it_was_judged_by(repository: Repository) -
     }
     assert files == {
         "ModelQuality": ["evaluation.json", "constraints.json"],
+        "ModelDataQuality": ["statistics.json", "constraints.json"],
         "Bias": ["bias.json"],
         "Explainability": ["explainability.json"],
     }
-    assert set(register["DriftCheckBaselines"]) == {"ModelQuality", "Bias", "Explainability"}
+    baselines = register["DriftCheckBaselines"]
+    assert set(baselines) == {"ModelQuality", "ModelDataQuality", "Bias", "Explainability"}
+    output = "Steps.Prepare.ProcessingOutputConfig.Outputs['baseline'].S3Output.S3Uri"
+    for file in baselines["ModelDataQuality"].values():
+        assert file["S3Uri"]["Std:Join"]["Values"][0] == {"Get": output}
     card = register["ModelCard"]["ModelCardContent"]["Std:JsonGet"]
     assert card == {"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.ModelCard"}, "Path": "content"}
     assert register["CustomerMetadataProperties"]["Gate"]["Std:JsonGet"]["Path"] == "gate.summary"

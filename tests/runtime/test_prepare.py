@@ -12,6 +12,8 @@ import pytest
 
 from model_runtime.analyses import Analyses
 from model_runtime.errors import JobError
+from model_runtime.monitor.constraints import read_constraints
+from model_runtime.monitor.statistics import read_statistics
 from model_runtime.paths import ContainerPaths
 from model_runtime.prepare import main, parse_arguments
 from tests.runtime.container import DAYS, FIRST_DAY, REGRESSION, ROWS_A_DAY, Container, rows
@@ -331,3 +333,16 @@ def test_text_that_no_encoder_reads_ends_the_job(job: Container) -> None:
     (given / "0123.json").write_text(json.dumps({"analyses": {"DataBias": {"facet": [facet]}}, "categories": []}))
     with pytest.raises(JobError, match=r"no encoder of the model's features\.py turns text into hour"):
         prepare(job)
+
+
+def test_the_baseline_says_what_the_features_of_the_training_rows_are_like(job: Container) -> None:
+    train = prepare(job)["train"]
+    folder = job.base / "processing/output/baseline"
+    statistics = read_statistics(json.loads((folder / "statistics.json").read_text()))
+    constraints = read_constraints(json.loads((folder / "constraints.json").read_text()))
+    assert list(statistics.features) == list(constraints.features) == ["hour", "distance", "carrier"]
+    assert statistics.rows == train.height
+    carrier = statistics.features["carrier"]
+    assert carrier.encoded
+    assert sum((carrier.categories or {}).values()) == train.height
+    assert statistics.features["distance"].mean == pytest.approx(train["distance"].cast(pl.Float64).mean())

@@ -21,6 +21,7 @@ from model_runtime.datasets import DAY, day_range, is_known, unusable_labels
 from model_runtime.errors import JobError
 from model_runtime.leakage import check_leakage
 from model_runtime.model_code import load_model_code
+from model_runtime.monitor.baseline import OUTPUT, write_baseline
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import BINARY_CLASSIFICATION, Problem, asked_problem
 
@@ -117,7 +118,8 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     """Write `processing/output/{train,validation,test}/*.parquet` from `processing/input/features`.
 
     The parts have the model's features, its label and `day`. Raises JobError, naming the days, when a part would be
-    empty. One part is in memory at a time. `analyses` says what else is written.
+    empty. One part is in memory at a time. `baseline` has what the features of `train` are like, for monitors;
+    `analyses` says what else is written.
     """
     split = parse_arguments(argv)
     problem = asked_problem()
@@ -148,6 +150,7 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
         if name == "train":
             seen = everything.filter(pl.col(DAY).is_between(first, last))
             check_leakage(part, seen, code.features, code.label, problem, split.allowed)
+            write_baseline(part, code.features, code.encoders.keys(), paths.processing_output(OUTPUT))
         write_part(part, paths.processing_output(name), split.files)
         analyses.write_rows(name, part, columns)
         mean = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()
