@@ -50,7 +50,7 @@ class MonitorRun:
     def quality(self) -> str:
         """The metric that was judged with its value, and whether that is too bad; empty for none."""
         found = self.report.get("quality")
-        if not found:
+        if not found or found["value"] is None:
             return ""
         lost = ", too bad" if found["broken"] else ""
         return f"{found['metric']} {found['value']:.3f}{lost}"

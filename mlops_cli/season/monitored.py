@@ -36,7 +36,7 @@ class Monitored:
     @property
     def quality(self) -> Mapping[str, Any] | None:
         """What the last run that could judge it says of quality."""
-        judged = [each for each in self.runs if each.report.get("quality")]
+        judged = [each for each in self.runs if (each.report.get("quality") or {}).get("value") is not None]
         return max(judged, key=lambda each: each.hour).report["quality"] if judged else None
 
     def to_json(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def drifted() -> dict[str, Any]:
     return report(
         status="drifted",
         findings=[finding],
-        features=[feature("distance", 0.01), feature("temperature", 0.9)],
+        features=[feature("distance", 0.01, measure="psi"), feature("temperature", 0.9, measure="psi")],
         next="The alarm starts a training.",
     )
 
@@ -260,3 +260,64 @@ def test_bins_are_named_by_their_edges_and_open_ends() -> None:
     page = report_page(report())
     assert "-∞ to 0: 20.0% in the baseline, 0.0% now" in page
     assert "10 to ∞: 30.0% in the baseline, 100.0% now" in page
+
+
+def test_without_traffic_nothing_is_said_of_what_could_not_be_asked() -> None:
+    told = text_of(report_page(empty("no_traffic", quality_reason="it isn't checked")))
+    assert "isn't checked" not in told
+    assert "Captured requests" in told
+
+
+def test_predictions_that_shifted_are_no_feature() -> None:
+    shift = {"kind": "drift", "text": "predictions are others", "feature": None}
+    assert headline(report(status="drifted", findings=[shift])) == "predictions are others than in training"
+
+
+def test_what_moved_without_counting_is_told_and_does_not_look_bad() -> None:
+    page = report_page(report(features=[feature("distance", 0.01), feature("temperature", 0.9)]))
+    assert "Beyond its limit, but too few to count: temperature." in text_of(page)
+    assert '<span class="good">1</span> <small>of 2</small>' in page
+
+
+@pytest.mark.parametrize("value", [0.71, None])
+def test_a_metric_of_too_few_labels_is_shown_and_not_judged(value: float | None) -> None:
+    unknown = dict.fromkeys(("low", "high", "baseline", "loss"))
+    quality = (
+        report()["quality"] | unknown | {"value": value, "daily": [{"day": DAYS[0], "labelled": 3, "value": None}]}
+    )
+    found = report(quality=quality, quality_reason="120 predictions have a label, 500 are needed to judge them")
+    told = text_of(report_page(found))
+    assert "Not judged: 120 predictions have a label, 500 are needed to judge them." in told
+    assert ("AUC is 0.7100." in told) == (value is not None)
+    assert "None" not in told
+
+
+def test_ranges_with_an_edge_less_than_bins_are_open_at_both_ends() -> None:
+    predictions = {"psi": 0.1, "edges": [0.2, 0.4], "baseline": [0.2, 0.5, 0.3], "now": [0.1, 0.5, 0.4], "rows": 900}
+    page = report_page(report(predictions=predictions))
+    assert "From -∞ to 0.2 at the left to 0.4 to ∞ at the right." in text_of(page)
+
+
+def test_bias_that_could_not_be_told_is_a_dash_beside_its_interval() -> None:
+    groups = [
+        {"facet": "origin LGA", "metrics": {"AD": -0.03, "DI": None}, "baseline": {"AD": -0.02, "DI": None},
+         "intervals": {"AD": [-0.05, -0.01], "DI": [None, None]}, "broken": []},
+    ]  # fmt: skip
+    told = text_of(report_page(report(bias=groups)))
+    assert "origin LGA AD -0.0200 -0.0300 -0.0500 to -0.0100" in told
+    assert "origin LGA DI – –" in told
+
+
+def test_broken_lines_of_ground_truth_and_missing_answers_are_told() -> None:
+    truth = {"files": 2, "records": 1, "broken": 2, "examples": [{"file": "g.jsonl", "line": 3, "reason": "no label"}]}
+    captures = report()["captures"] | {"unanswered": 4, "ground_truth": truth}
+    told = text_of(report_page(report(captures=captures)))
+    assert "4 records without an answer that could be read" in told
+    assert "1 label in 2 files of ground truth" in told
+    assert "2 lines of ground truth that can't be read" in told
+    assert "g.jsonl 3 no label" in told
+
+
+def test_why_attributions_were_not_judged_is_told() -> None:
+    told = text_of(report_page(report(attributions=None, attributions_reason="90 rows are too few")))
+    assert "Not judged: 90 rows are too few." in told

@@ -15,6 +15,8 @@ OPEN_FEATURES = 12
 METER_ROOM = 2.0
 """A full meter is so many times the threshold."""
 
+MEASURES = {"psi": "PSI", "robust_distance": "distance", "jensen_shannon": "Jensen-Shannon"}
+
 Feature = Mapping[str, Any]
 
 
@@ -39,11 +41,16 @@ def ratio(feature: Feature) -> float:
     return float(score / threshold) if score is not None and threshold else 0.0
 
 
-def bin_names(edges: Sequence[float | None] | None, categories: Sequence[object] | None) -> list[str]:
-    """Return what each bin holds: a category, or all between two edges; an edge that is none is open."""
+def bin_names(edges: Sequence[float | None] | None, categories: Sequence[object] | None, bins: int) -> list[str]:
+    """Return what each bin holds: a category, or all between two edges.
+
+    Where there is an edge less than bins, the first and the last bin are open; so is an edge that is none.
+    """
     if categories is not None:
         return [str(each) for each in categories]
     bounds = list(edges or [])
+    if len(bounds) == bins - 1:
+        bounds = [None, *bounds, None]
     return [f"{_edge(low, '-∞')} to {_edge(high, '∞')}" for low, high in pairwise(bounds)]
 
 
@@ -53,7 +60,7 @@ def _edge(value: float | None, unknown: str) -> str:
 
 def _item(feature: Feature, tested: int) -> str:
     name, shares = str(feature["name"]), feature["histogram"] or {}
-    names = bin_names(shares.get("edges"), shares.get("categories"))
+    names = bin_names(shares.get("edges"), shares.get("categories"), len(shares.get("now") or []))
     chart = histogram(
         shares.get("baseline") or [], shares.get("now") or [], names, label=f"{name}: distribution then and now"
     )
@@ -92,7 +99,9 @@ def _score(feature: Feature, tested: int) -> str:
         return "<small>not judged, too few rows</small>"
     filled, mark = (min(each / METER_ROOM, 1) * 100 for each in (ratio(feature), 1))
     meter = f'<div class="meter"><i style="width: {filled:.0f}%"></i><b style="left: {mark:.0f}%"></b></div>'
-    score = f'<span class="score">{_brief(feature["score"])}</span> <small>of {_brief(feature["threshold"])}</small>'
+    measure = MEASURES.get(str(feature.get("measure")), "")
+    of = f"<small>{measure} of {_brief(feature['threshold'])}</small>"
+    score = f'<span class="score">{_brief(feature["score"])}</span> {of}'
     return f"{score}{meter}<small>{_sureness(feature, tested)}</small>"
 
 

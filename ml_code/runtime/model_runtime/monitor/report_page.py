@@ -12,19 +12,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from model_runtime.card_charts import lines
 from model_runtime.monitor import report_charts as charts
 from model_runtime.monitor.report_features import bin_names, feature_list
+from model_runtime.monitor.report_quality import quality_sections
 from model_runtime.page_parts import legend, number, page, section, table, verdict_class
 
 STYLE = Path(__file__).with_name("report.css")
 SHOWN_VIOLATIONS = 50
 SHOWN_ATTRIBUTIONS = 15
-METRICS = (
-    "auc", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1", "mae", "rmse", "mse", "r2",
-)  # fmt: skip
 UNJUDGED = {"too_few_rows": "too few rows to judge", "no_baseline": "this version has no baseline to compare with"}
-MANY, ONE = "features moved", "feature moved"
 THEN_AND_NOW = (("then", "baseline"), ("now", "this window"))
 
 Report = Mapping[str, Any]
@@ -41,17 +37,19 @@ def report_page(report: Report) -> str:
         f"{_moment(window['end'])} UTC",
         style=STYLE.read_text(encoding="utf-8"),
         figures=_figures(report),
-        sections=[
-            _verdict(report),
-            _features(report),
-            _predictions(report),
-            _quality(report),
-            _bias(report),
-            _attributions(report),
-            _violations(report),
-            _captures(report),
-        ],
+        sections=[_verdict(report), *([] if report["status"] == "no_traffic" else _judged(report)), _captures(report)],
     )
+
+
+def _judged(report: Report) -> list[str]:
+    return [
+        _features(report),
+        _predictions(report),
+        quality_sections(report),
+        _bias(report),
+        _attributions(report),
+        _violations(report),
+    ]
 
 
 def headline(report: Report) -> str:
@@ -59,12 +57,11 @@ def headline(report: Report) -> str:
     status = report["status"]
     if status == "no_traffic":
         return "no traffic in this window"
-    found: dict[str, int] = {}
-    for finding in report["findings"]:
-        found[finding["kind"]] = found.get(finding["kind"], 0) + 1
-    moved = sum(bool(each["moved"]) for each in report["features"]) or found.get("drift", 0)
+    found = list(dict.fromkeys(_kind(each) for each in report["findings"]))
+    moved = len({each["feature"] for each in report["findings"] if _kind(each) == "feature"})
     told = {
-        "drift": f"{moved} {ONE if moved == 1 else MANY}",
+        "feature": f"{moved} feature{'' if moved == 1 else 's'} moved",
+        "shift": "predictions are others than in training",
         "quality": "quality fell",
         "bias": "fairness limits are broken",
         "attribution": "predictions rest on other features than in training",
@@ -76,6 +73,12 @@ def headline(report: Report) -> str:
     if status in UNJUDGED:
         return UNJUDGED[status]
     return "something is wrong" if status == "drifted" else "calm, nothing is beyond its limits"
+
+
+def _kind(finding: Mapping[str, Any]) -> str:
+    """Its kind; drift is of a feature, or a shift of the predictions."""
+    kind = str(finding["kind"])
+    return kind if kind != "drift" else "feature" if finding.get("feature") else "shift"
 
 
 def _verdict(report: Report) -> str:
@@ -108,6 +111,12 @@ def _caveats(report: Report) -> Iterable[str]:
     hours = captures.get("hours_without") or []
     if hours and report["status"] != "no_traffic":
         yield f"{_count(len(hours), 'hour')} of the window {'has' if len(hours) == 1 else 'have'} no capture."
+    moved = [each["name"] for each in report["features"] if each["moved"]]
+    if moved and report["status"] == "calm":
+        yield f"Beyond its limit, but too few to count: {', '.join(moved)}."
+    moved = [str(each["name"]) for each in report["features"] if each["moved"]]
+    if moved and report["status"] == "calm":
+        yield f"Beyond its limit, but too few to count: {', '.join(moved)}."
     unjudged = [each["name"] for each in report["features"] if not each["judged"]]
     if unjudged and report["status"] not in (*UNJUDGED, "no_traffic"):
         yield f"Not judged, as there is too little of it: {', '.join(unjudged)}."
@@ -118,10 +127,10 @@ def _figures(report: Report) -> Iterable[tuple[str, str]]:
     yield "Rows", f"{report['rows']:,}"
     judged = [each for each in features if each["judged"]]
     if judged:
-        moved = sum(bool(each["moved"]) for each in judged)
+        moved, is_calm = sum(bool(each["moved"]) for each in judged), report["status"] == "calm"
         yield (
             "Features moved",
-            f'<span class="{verdict_class(not moved)}">{moved}</span> <small>of {len(judged)}</small>',
+            f'<span class="{verdict_class(not moved or is_calm)}">{moved}</span> <small>of {len(judged)}</small>',
         )
     if report.get("predictions") and report["predictions"].get("psi") is not None:
         yield "Predictions' shift", f"{number(report['predictions']['psi'])} <small>PSI</small>"
@@ -144,7 +153,7 @@ def _predictions(report: Report) -> str:
     found = report.get("predictions")
     if not found:
         return ""
-    names = bin_names(found.get("edges"), None)
+    names = bin_names(found.get("edges"), None, len(found["now"]))
     chart = charts.histogram(
         found["baseline"],
         found["now"],
@@ -160,90 +169,28 @@ def _predictions(report: Report) -> str:
     return section("Predictions", f'<div class="scroll wide">{chart}</div>{ends}{legend(THEN_AND_NOW)}{told}')
 
 
-def _quality(report: Report) -> str:
-    found = report.get("quality")
-    if not found:
-        reason = report.get("quality_reason")
-        return section("Quality", f'<p class="quiet">{escape(str(reason))}</p>') if reason else ""
-    name = str(found["metric"]).upper()
-    low, high = found.get("low"), found.get("high")
-    between = f", between {number(low)} and {number(high)} with 95 % confidence" if low is not None else ""
-    word = "Beyond its limit" if found["broken"] else "Within its limit"
-    body = (
-        f'<p class="verdict"><b class="{verdict_class(not found["broken"])}">{word}:</b>{escape(name)} is '
-        f"{number(found['value'])}{between}; it was {number(found['baseline'])} in training.</p>"
-    )
-    bound = _bound(found)
-    marks = [("baseline", "in training", found["baseline"])] if found.get("baseline") is not None else []
-    marks += [("limit", "limit", bound)] if bound is not None else []
-    chart = charts.interval(found["value"], low, high, marks, label=f"{name} with its interval")
-    body += f'<div class="scroll wide">{chart}</div>'
-    if found.get("daily"):
-        days = [str(each["day"]) for each in found["daily"]]
-        chart = charts.by_day(days, [each["value"] for each in found["daily"]], marks, label=f"{name} by day")
-        body += f'<h3>{escape(name)} by day</h3><div class="scroll wide">{chart}</div>'
-    counts = (
-        (found["labelled"], "predictions with their label"),
-        (found["unlabelled"], "still without one"),
-        (found["unknown_ids"], "labels of no captured request"),
-        (found["twice"], "labels that came more than once, the newest counts"),
-    )
-    body += f'<p class="quiet">{"; ".join(f"{count:,} {text}" for count, text in counts if count)}.</p>'
-    parts = [section("Quality", body)]
-    if found.get("calibration"):
-        parts.append(_calibration(found["calibration"]))
-    metrics = found.get("metrics") or {}
-    rows = [
-        (escape(each), number(metrics[each]["value"]), number(metrics[each].get("standard_deviation")))
-        for each in METRICS
-        if isinstance(metrics.get(each), Mapping) and "value" in metrics[each]
-    ]
-    if rows:
-        parts.append(section("Metrics", table(("Metric", "#Value", "#Standard deviation"), rows)))
-    return parts[0] + (f'<div class="pair">{"".join(parts[1:])}</div>' if len(parts) > 1 else "")
-
-
-def _bound(quality: Mapping[str, Any]) -> float | None:
-    """Where the limit of a loss lies: below the baseline of a score, above that of an error."""
-    limit, baseline = quality.get("limit"), quality.get("baseline")
-    if limit is None or baseline is None:
-        return None
-    fell = baseline - quality["value"]
-    is_score = abs(fell - quality["loss"]) <= abs(fell + quality["loss"])
-    return float(baseline - limit if is_score else baseline + limit)
-
-
-def _calibration(points: Sequence[Sequence[float]]) -> str:
-    chart = lines(
-        {"candidate": [(each[0], each[1]) for each in points]},
-        x="mean prediction",
-        y="mean label",
-        diagonal=True,
-        dots="candidate",
-        label="Calibration: mean prediction against mean label",
-    )
-    note = '<p class="quiet">On the dotted line predictions are what happens.</p>'
-    return section("Calibration", f'<div class="small">{chart}</div>{note}')
-
-
 def _bias(report: Report) -> str:
     rows, broken = [], []
     for each in report.get("bias") or []:
         broken += [escape(str(sentence)) for sentence in each.get("broken") or []]
-        baseline = each.get("baseline") or {}
+        baseline, intervals = each.get("baseline") or {}, each.get("intervals") or {}
         for name, value in each["metrics"].items():
-            rows.append((escape(str(each["facet"])), escape(str(name)), number(baseline.get(name)), number(value)))
+            ends = [end for end in intervals.get(name) or () if end is not None]
+            between = f"{number(ends[0])} to {number(ends[1])}" if len(ends) == 2 else ""
+            facet = escape(str(each["facet"]))
+            rows.append((facet, escape(str(name)), number(baseline.get(name)), number(value), between))
     if not rows:
         return ""
     told = "".join(f'<p class="verdict"><b class="bad">Broken:</b>{each}</p>' for each in broken)
     told = told or '<p class="verdict"><b class="good">Held:</b>every limit.</p>'
-    return section("Fairness", told + table(("Group", "Metric", "#In training", "#Now"), rows))
+    heads = ("Group", "Metric", "#In training", "#Now", "#With 95 % confidence")
+    return section("Fairness", told + table(heads, rows))
 
 
 def _attributions(report: Report) -> str:
     found = report.get("attributions")
     if not found:
-        return ""
+        return _unjudged("What predictions rest on", report.get("attributions_reason"))
     word = "Changed" if found["broken"] else "As in training"
     told = (
         f'<p class="verdict"><b class="{verdict_class(not found["broken"])}">{word}:</b>the order of the features has '
@@ -268,6 +215,11 @@ def _attributions(report: Report) -> str:
     ]
     heads = ("Feature", "#Rank in training", "#Rank now", "#Mean |SHAP| in training", "#Now")
     return section("What predictions rest on", told + table(heads, rows))
+
+
+def _unjudged(title: str, reason: object) -> str:
+    """Why there is nothing to show, where there was something to ask."""
+    return section(title, f'<p class="quiet">Not judged: {escape(str(reason))}.</p>') if reason else ""
 
 
 def _rank(rank: int | None) -> str:
@@ -295,14 +247,26 @@ def _captures(report: Report) -> str:
     spans = list(_spans(found.get("hours_without") or []))
     if spans:
         told += f"<p>No capture: {escape('; '.join(spans))} (UTC).</p>"
-    if found.get("broken"):
-        rows = [
-            (escape(str(each.get("file", ""))), f"{each.get('line', '')}", escape(str(each.get("reason", ""))))
-            for each in found.get("examples") or []
-        ]
-        told += f"<h3>{_count(found['broken'], 'line')} that can't be read</h3>"
-        told += table(("File", "#Line", "Reason"), rows) if rows else ""
+    if found.get("unanswered"):
+        told += f"<p>{_count(found['unanswered'], 'record')} without an answer that could be read.</p>"
+    told += _broken("captured line", found)
+    labels = found.get("ground_truth")
+    if labels:
+        told += f"<p>{_count(labels['records'], 'label')} in {_count(labels['files'], 'file')} of ground truth.</p>"
+        told += _broken("line of ground truth", labels)
     return section("Captured requests", told)
+
+
+def _broken(what: str, counted: Mapping[str, Any]) -> str:
+    """The lines that can't be read, by file."""
+    if not counted.get("broken"):
+        return ""
+    rows = [
+        (escape(str(each.get("file", ""))), escape(str(each.get("line", ""))), escape(str(each.get("reason", ""))))
+        for each in counted.get("examples") or []
+    ]
+    title = f"<h3>{_count(counted['broken'], what)} that can't be read</h3>"
+    return title + (table(("File", "#Line", "Reason"), rows) if rows else "")
 
 
 def _spans(hours: Sequence[str]) -> Iterable[str]:
@@ -330,4 +294,6 @@ def _moment(text: object) -> str:
 
 
 def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    first, _, rest = what.partition(" of ")
+    many = first if count == 1 else f"{first}s"
+    return f"{count:,} {many}" + (f" of {rest}" if rest else "")
