@@ -12,6 +12,7 @@ from mlops_constructs.glue_job import JsonAsset
 from mlops_constructs.grants import grant_read_assets
 from mlops_constructs.model_monitor import ModelMonitor
 from mlops_constructs.monitor_alarms import MonitorAlarms, MonitorLimits, MonitorMetrics
+from mlops_constructs.retraining_loop import RetrainingLoop
 
 from .blueprint import Blueprint
 from .data_stack import DataStack
@@ -24,7 +25,7 @@ from .monitoring_definition import (
     limits_of,
     monitoring_definition,
 )
-from .monitoring_settings import Monitoring, Retrain, causes_of, watches_endpoint
+from .monitoring_settings import Monitoring, Retrain, causes_of, retraining_causes, watches_endpoint
 from .training_stack import TrainingStack
 
 
@@ -54,6 +55,7 @@ class MonitoringStack(Stack):
         )
         self.monitor = self._define_monitor(foundation, data, training)
         self.alarms = self._define_alarms(foundation.alarms)
+        self.retraining = self._define_retraining(foundation, training)
         names = [alarm.alarm_name for alarm in self.alarms.by_cause.values()]
         CfnOutput(self, "PipelineName", value=self.monitor.pipeline_name)
         CfnOutput(self, "Reports", value=self._reports)
@@ -137,3 +139,26 @@ class MonitoringStack(Stack):
         if self._endpoint_name and self._model.serving and self._model.serving.enabled:
             alarms.watch_silence(self._endpoint_name, VARIANT)
         return alarms
+
+    def _define_retraining(self, foundation: FoundationStack, training: TrainingStack) -> RetrainingLoop | None:
+        settings, causes = self._monitoring.retrain, retraining_causes(self._model)
+        if settings is None or not causes:
+            return None
+        loop = RetrainingLoop(
+            self,
+            "Retraining",
+            name=self._blueprint.name_of(self._model),
+            alarms=[self.alarms.by_cause[cause] for cause in causes],
+            pipeline=training.training,
+            trigger=training.trigger,
+            registry=training.registry,
+            topic=foundation.alarms,
+            key=foundation.key,
+            reports=self._reports,
+            cool_down=Duration.hours(settings.cool_down_hours),
+            stop_after=settings.stop_after,
+            logs=self._blueprint.logs,
+        )
+        loop.on_failure("Failed", foundation.alarm_target)
+        CfnOutput(self, "RetrainingArn", value=loop.state_machine_arn)
+        return loop

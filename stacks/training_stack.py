@@ -103,8 +103,9 @@ class TrainingStack(Stack):
             manifest=manifest,
             foundation=foundation,
         )
-        # Serving and the studio's teams import it; said here, so that it stays whatever those do.
+        # Serving, monitoring and the studio's teams import them; said here, so that they stay whatever those do.
         self.export_value(self.registry.group.attr_model_package_group_arn)
+        self.export_value(self.trigger.state_machine_arn)
         CfnOutput(self, "PipelineName", value=self.training.pipeline_name)
         CfnOutput(self, "ModelPackageGroupName", value=self.registry.group_name)
         CfnOutput(self, "PinName", value=self.registry.pin_name)

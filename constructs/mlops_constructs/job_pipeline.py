@@ -71,6 +71,19 @@ class JobPipeline(Construct):
             ],
             resource_arns=[f"{arn}/execution/*" for arn in pipelines],
         )
+        self._answer_executions(role)
+
+    def grant_follow(self, role: iam.IRole) -> None:
+        """Let a role see what becomes of executions, and of their steps."""
+        pipelines = self._arns("pipeline", self.pipeline_name)
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=["sagemaker:DescribePipelineExecution", "sagemaker:ListPipelineExecutionSteps"],
+            resource_arns=[f"{arn}/execution/*" for arn in pipelines],
+        )
+        self._answer_executions(role)
+
+    def _answer_executions(self, role: iam.IRole) -> None:
         reason = "SageMaker names the executions of a pipeline itself"
         names = sorted({self.pipeline_name, self.pipeline_name.lower()})
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:pipeline/{name}/execution/*]": reason for name in names})

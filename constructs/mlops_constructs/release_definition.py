@@ -7,11 +7,10 @@ approval or rejection started it, and tells the reason where none is given. Its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-State = dict[str, Any]
+from .states_language import State, catching, catching_all, choice, pause, task
 
 PACKAGE_PARAMETER = "ModelPackageArn"
 NOTHING = "none"
@@ -26,15 +25,6 @@ _DESCRIPTION_LENGTH = 1024  # of an approval
 _UPDATABLE = (
     "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
 )  # fmt: skip
-_RETRY = [
-    {
-        "ErrorEquals": ["States.ALL"],
-        "IntervalSeconds": 2,
-        "MaxAttempts": 4,
-        "BackoffRate": 3,
-        "JitterStrategy": "FULL",
-    }
-]
 _TOLD_AT_ONCE = ("CloudFormation.CloudFormationException", "CloudFormation.InsufficientCapabilitiesException")
 
 
@@ -138,15 +128,15 @@ def _choose_version(release: Release) -> dict[str, State]:
     newest = "$states.result.ModelPackageSummaryList[0]"
     first = "LookAtEndpoint" if release.endpoint_name else "Update"
     return {
-        "FindPin": _task(
+        "FindPin": task(
             "ssm:getParameter",
             {"Name": release.pin_name},
             assign={"wanted": "{% $states.result.Parameter.Value %}"},
             following="Compare",
-            catch=[_catch(["Ssm.ParameterNotFoundException"], "FindNewest")],
+            catch=[catching(["Ssm.ParameterNotFoundException"], "FindNewest")],
             at_once=["Ssm.ParameterNotFoundException"],
         ),
-        "FindNewest": _task(
+        "FindNewest": task(
             "sagemaker:listModelPackages",
             {
                 "ModelPackageGroupName": release.group_name,
@@ -158,10 +148,10 @@ def _choose_version(release: Release) -> dict[str, State]:
             assign={"wanted": f"{{% $exists({newest}) ? {newest}.ModelPackageArn : '{NOTHING}' %}}"},
             following="Compare",
         ),
-        "Compare": _choice(f"{{% $wanted = '{NOTHING}' or $wanted = $before %}}", "NothingToDo", otherwise="HasReason"),
+        "Compare": choice(f"{{% $wanted = '{NOTHING}' or $wanted = $before %}}", "NothingToDo", otherwise="HasReason"),
         "NothingToDo": {"Type": "Succeed", "Output": {"outcome": "unchanged", "serving": "{% $before %}"}},
-        "HasReason": _choice(f"{{% $asked != '' or $announced = '{NOTHING}' %}}", "LookAtVersion", otherwise="FindWhy"),
-        "FindWhy": _task(
+        "HasReason": choice(f"{{% $asked != '' or $announced = '{NOTHING}' %}}", "LookAtVersion", otherwise="FindWhy"),
+        "FindWhy": task(
             "sagemaker:describeModelPackage",
             {"ModelPackageName": "{% $announced %}"},
             assign={
@@ -169,10 +159,10 @@ def _choose_version(release: Release) -> dict[str, State]:
             },
             following="LookAtVersion",
             # it may have been deleted since
-            catch=_catch_all("LookAtVersion"),
+            catch=catching_all("LookAtVersion"),
         ),
         "LookAtVersion": _look_at_version("IsApproved"),
-        "IsApproved": _choice("{% $approval = 'Approved' %}", first, otherwise="NotApproved"),
+        "IsApproved": choice("{% $approval = 'Approved' %}", first, otherwise="NotApproved"),
         "NotApproved": {
             "Type": "Fail",
             "Error": "VersionIsNotApproved",
@@ -182,7 +172,7 @@ def _choose_version(release: Release) -> dict[str, State]:
 
 
 def _look_at_version(following: str) -> State:
-    return _task(
+    return task(
         "sagemaker:describeModelPackage",
         {"ModelPackageName": "{% $wanted %}"},
         assign={"approval": "{% $states.result.ModelApprovalStatus %}"},
@@ -193,16 +183,16 @@ def _look_at_version(following: str) -> State:
 def _wait_for_endpoint(endpoint_name: str) -> dict[str, State]:
     """An endpoint that is being scaled refuses an update, which would look like the version's fault."""
     return {
-        "LookAtEndpoint": _task(
+        "LookAtEndpoint": task(
             "sagemaker:describeEndpoint",
             {"EndpointName": endpoint_name},
             assign={"endpoint": "{% $states.result.EndpointStatus %}"},
             following="IsBeingScaled",
             # there is none before the first release
-            catch=[_catch(["SageMaker.SageMakerException"], "Update")],
+            catch=[catching(["SageMaker.SageMakerException"], "Update")],
             at_once=["SageMaker.SageMakerException"],
         ),
-        "IsBeingScaled": _choice(
+        "IsBeingScaled": choice(
             "{% $endpoint in ['Updating', 'Creating', 'SystemUpdating', 'RollingBack'] %}",
             "WaitForEndpoint",
             otherwise="Update",
@@ -215,7 +205,7 @@ def _wait_for_endpoint(endpoint_name: str) -> dict[str, State]:
 def _update_stack(release: Release) -> dict[str, State]:
     key, refused = "ParameterKey", {"why": "{% $states.errorOutput.Cause %}", "refusals": "{% $refusals + 1 %}"}
     return {
-        "Update": _task(
+        "Update": task(
             "cloudformation:updateStack",
             {
                 "StackName": release.stack_name,
@@ -229,11 +219,11 @@ def _update_stack(release: Release) -> dict[str, State]:
             },
             assign={"pause": POLL_SECONDS},
             following="WaitForEnd",
-            catch=[_catch(_TOLD_AT_ONCE, "IsRefused", refused)],
+            catch=[catching(_TOLD_AT_ONCE, "IsRefused", refused)],
             at_once=_TOLD_AT_ONCE,
         ),
         # somebody else may have changed the stack since it was looked at, or be about to: the next look tells
-        "IsRefused": _choice(
+        "IsRefused": choice(
             f"{{% $contains($why, '_IN_PROGRESS') or $refusals < {_MOST_REFUSALS} %}}",
             "WaitForTurn",
             otherwise="Refused",
@@ -272,7 +262,7 @@ def _judge(release: Release) -> dict[str, State]:
     said = f"{failed}.LogicalResourceId & ': ' & {failed}.ResourceStatusReason"
     rolled_back = "$contains($status, 'ROLLBACK') ? 'failed' : 'unknown'"
     return {
-        "FindOutcome": _task(
+        "FindOutcome": task(
             "cloudformation:describeStackEvents",
             {"StackName": release.stack_name},
             assign={
@@ -283,7 +273,7 @@ def _judge(release: Release) -> dict[str, State]:
                 ),
             },
             following="WhichOutcome",
-            catch=_catch_all(
+            catch=catching_all(
                 "WhichOutcome",
                 {"outcome": f"{{% {rolled_back} %}}", "why": "{% 'the stack is ' & $status & ': see its events' %}"},
             ),
@@ -305,10 +295,10 @@ def _judge(release: Release) -> dict[str, State]:
         "LookAtFailed": _look_at_version("IsStillApproved"),
         # who has rejected it meanwhile had a reason of their own
         "IsStillApproved": {
-            **_choice("{% $approval = 'Approved' %}", "Withdraw", otherwise="Record"),
+            **choice("{% $approval = 'Approved' %}", "Withdraw", otherwise="Record"),
             "Assign": {"outcome": "rolled back"},
         },
-        "Withdraw": _task(
+        "Withdraw": task(
             "sagemaker:updateModelPackage",
             {
                 "ModelPackageArn": "{% $wanted %}",
@@ -320,7 +310,7 @@ def _judge(release: Release) -> dict[str, State]:
             },
             assign={"outcome": "rolled back"},
             following="Record",
-            catch=_catch_all("Record", {"outcome": "rolled back"}),
+            catch=catching_all("Record", {"outcome": "rolled back"}),
         ),
     }
 
@@ -329,7 +319,7 @@ def _record(release: Release) -> dict[str, State]:
     names = {"outcome": "outcome", "package": "wanted", "before": "before", "trigger": "trigger", "asked": "asked"}
     record = {name: f"{{% ${variable} %}}" for name, variable in {**names, "reason": "why", "began": "began"}.items()}
     return {
-        "Record": _task(
+        "Record": task(
             "s3:putObject",
             {
                 "Bucket": release.bucket_name,
@@ -340,9 +330,9 @@ def _record(release: Release) -> dict[str, State]:
             assign={},
             following="IsReleased",
             # a history that can't be written doesn't change what has happened
-            catch=_catch_all("IsReleased"),
+            catch=catching_all("IsReleased"),
         ),
-        "IsReleased": _choice("{% $outcome = 'released' %}", "Released", otherwise="RolledBack"),
+        "IsReleased": choice("{% $outcome = 'released' %}", "Released", otherwise="RolledBack"),
         "Released": {
             "Type": "Succeed",
             "Output": {"outcome": "released", "serving": "{% $wanted %}", "before": "{% $before %}"},
@@ -358,7 +348,7 @@ def _record(release: Release) -> dict[str, State]:
 def _look(release: Release, *, following: str, serving: str) -> State:
     stack = "$states.result.Stacks[0]"
     value = f"{stack}.Parameters[ParameterKey = '{PACKAGE_PARAMETER}'].ParameterValue"
-    return _task(
+    return task(
         "cloudformation:describeStacks",
         {"StackName": release.stack_name},
         assign={
@@ -371,43 +361,4 @@ def _look(release: Release, *, following: str, serving: str) -> State:
 
 
 def _pause(following: str) -> State:
-    grown = f"{{% $min([$ceil($pause * {_POLL_GROWTH}), {LONGEST_POLL_SECONDS}]) %}}"
-    return {"Type": "Wait", "Seconds": "{% $pause %}", "Assign": {"pause": grown}, "Next": following}
-
-
-def _task(
-    call: str,
-    arguments: Mapping[str, Any],
-    *,
-    assign: Mapping[str, str | int],
-    following: str,
-    catch: list[State] | None = None,
-    at_once: Sequence[str] = (),
-) -> State:
-    """A call that is tried again, but for the errors `at_once`."""
-    never = [{"ErrorEquals": list(at_once), "MaxAttempts": 0}] if at_once else []
-    state = {
-        "Type": "Task",
-        "Resource": f"arn:aws:states:::aws-sdk:{call}",
-        "Arguments": arguments,
-        "Retry": [*never, *_RETRY],
-        **({"Assign": assign} if assign else {}),
-        # what comes in is of use until the end
-        "Output": "{% $states.input %}",
-        "Next": following,
-    }
-    return {**state, "Catch": catch} if catch else state
-
-
-def _catch(errors: Sequence[str], following: str, assign: Mapping[str, str] | None = None) -> State:
-    given = {"Assign": assign} if assign else {}
-    return {"ErrorEquals": list(errors), **given, "Output": "{% $states.input %}", "Next": following}
-
-
-def _catch_all(following: str, assign: Mapping[str, str] | None = None) -> list[State]:
-    """States.ALL stands alone, and leaves out an answer of more than 256 KiB."""
-    return [_catch([error], following, assign) for error in ("States.DataLimitExceeded", "States.ALL")]
-
-
-def _choice(condition: str, following: str, *, otherwise: str) -> State:
-    return {"Type": "Choice", "Choices": [{"Condition": condition, "Next": following}], "Default": otherwise}
+    return pause(following, growth=_POLL_GROWTH, longest=LONGEST_POLL_SECONDS)

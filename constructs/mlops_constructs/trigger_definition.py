@@ -7,11 +7,11 @@ isn't needed is left out. Its output is `{"PipelineExecutionArn": ..., "joined":
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-State = dict[str, Any]
+from .states_language import State, choice, pause, task
 
 POLL_SECONDS = 30
 """After which a trigger that waits first looks whether the execution before it has ended; then less and less often."""
@@ -23,17 +23,6 @@ _SHOWN = 50
 _AFTER = "the-pipeline-execution-that-comes-after-"
 _REGULAR = "Started by its triggers"
 _BEGINNING = "1970-01-01T00:00:00.000Z"
-_RETRY = [
-    # another request has taken the place: trying again won't help
-    {"ErrorEquals": ["SageMaker.ConflictException"], "MaxAttempts": 0},
-    {
-        "ErrorEquals": ["States.ALL"],
-        "IntervalSeconds": 2,
-        "MaxAttempts": 4,
-        "BackoffRate": 3,
-        "JitterStrategy": "FULL",
-    },
-]
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ def trigger_definition(pipeline_name: str, needed: NeededFile | None = None) -> 
         "States": {
             **(_find_data(needed) if needed else {}),
             "FindNewest": _find_newest(pipeline_name),
-            "IsRunning": _choice("{% $status in ['Executing', 'Stopping'] %}", "WaitForEnd", otherwise="CoolDown"),
+            "IsRunning": choice("{% $status in ['Executing', 'Stopping'] %}", "WaitForEnd", otherwise="CoolDown"),
             "WaitForEnd": _pause("LookAgain"),
             "LookAgain": _task(
                 "describePipelineExecution",
@@ -103,14 +92,13 @@ def _find_data(needed: NeededFile) -> dict[str, State]:
             following="HasData",
             service="s3",
         ),
-        "HasData": _choice("{% $found > 0 %}", "FindNewest", otherwise="NoDataYet"),
+        "HasData": choice("{% $found > 0 %}", "FindNewest", otherwise="NoDataYet"),
         "NoDataYet": {"Type": "Succeed", "Output": {"waits_for": f"s3://{needed.bucket_name}/{needed.key}"}},
     }
 
 
 def _pause(following: str) -> State:
-    grown = f"{{% $min([$ceil($pause * {_POLL_GROWTH}), {LONGEST_POLL_SECONDS}]) %}}"
-    return {"Type": "Wait", "Seconds": "{% $pause %}", "Assign": {"pause": grown}, "Next": following}
+    return pause(following, growth=_POLL_GROWTH, longest=LONGEST_POLL_SECONDS)
 
 
 def _find_newest(pipeline_name: str) -> State:
@@ -203,7 +191,7 @@ def _is_ours() -> State:
         "started": "{% $newest_started %}",
         "pause": POLL_SECONDS,
     }
-    ours = _choice("{% $description = $mine %}", "Started", otherwise="IsRunning")
+    ours = choice("{% $description = $mine %}", "Started", otherwise="IsRunning")
     return {**ours, "Assign": other}
 
 
@@ -223,24 +211,12 @@ def _task(
     *,
     assign: Mapping[str, str | int],
     following: str,
-    catch: list[dict[str, Any]] | None = None,
+    catch: Sequence[State] = (),
     service: str = "sagemaker",
 ) -> State:
-    state = {
-        "Type": "Task",
-        "Resource": f"arn:aws:states:::aws-sdk:{service}:{operation}",
-        "Arguments": arguments,
-        "Retry": _RETRY,
-        "Assign": assign,
-        # what comes in is of use until the end
-        "Output": "{% $states.input %}",
-        "Next": following,
-    }
-    return {**state, "Catch": catch} if catch else state
-
-
-def _choice(condition: str, following: str, *, otherwise: str) -> State:
-    return {"Type": "Choice", "Choices": [{"Condition": condition, "Next": following}], "Default": otherwise}
+    # another request has taken the place: trying again won't help
+    at_once = ["SageMaker.ConflictException"]
+    return task(f"{service}:{operation}", arguments, assign=assign, following=following, catch=catch, at_once=at_once)
 
 
 def _succeed(execution: str, *, joined: bool) -> State:
