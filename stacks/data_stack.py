@@ -17,6 +17,7 @@ from .blueprint import Blueprint
 from .dataset_pipeline import DatasetPipeline
 from .dataset_settings import Dataset
 from .foundation_stack import FoundationStack
+from .gate_steps import BASELINE, OUTPUT
 from .model_settings import Model
 
 CHECKPOINTS_KEPT = Duration.days(30)
@@ -165,5 +166,6 @@ class DataStack(Stack):
 
 
 def _shared_keys(models: Sequence[Model]) -> list[str]:
-    """Objects that a version names: its artifact, and the reports beside its evaluation, but no rows."""
-    return [f"{model.name}/*/{what}" for model in models for what in ("model.tar.gz", "evaluation/*")]
+    """Objects that a version names: its artifact, its evaluation, and what monitors compare with, but no rows."""
+    named = ("model.tar.gz", f"{OUTPUT}/*", f"{BASELINE}/*")
+    return [f"{model.name}/*/{what}" for model in models for what in named]

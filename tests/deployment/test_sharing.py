@@ -69,6 +69,7 @@ def test_it_reads_artifacts_and_reports_but_no_rows(full: Templates) -> None:
     assert readable("flight_delay/abc123def456/model/pipelines-abc-Train-x/output/model.tar.gz")
     assert readable("flight_delay/abc123def456/evaluation/model_card.html")
     assert readable("block_time/abc123def456/evaluation/evaluation.json")
+    assert readable("block_time/abc123def456/baseline/statistics.json")
     assert not readable(PREPARED)
     assert not readable("flight_delay/checkpoints/abc123def456/25.ubj")
     assert not readable("queries/result.csv")
