@@ -61,9 +61,7 @@ class Fleet:
         if capture and capture.get("EnableCapture", True):
             first = next(iter(production))
             client = workspace.client("s3", containers[first].get("ExecutionRoleArn"))
-            self.capture = DataCapture(
-                client, endpoint, capture, workspace.context.clock, self.variants[first].note
-            )
+            self.capture = DataCapture(client, endpoint, capture, workspace.context.clock, self.variants[first].note)
 
     def start(self, counts: Mapping[str, int] | None = None) -> None:
         """Start every instance, or of each variant so many; ServerFailure when one isn't healthy.

@@ -1,5 +1,7 @@
 """The container that stands for Model Monitor's analyzer: statistics and constraints of a dataset's columns.
 
+Of captured requests it also says what they break of a baseline, and tells CloudWatch about each column.
+
 It runs as a script in a process of its own. Sources of the files' form:
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-statistics.html and
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.html; of their figures: Deequ, which AWS
@@ -12,6 +14,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +24,9 @@ import polars as pl
 # a container starts it as a script, far from where its package is found
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from local_aws.sagemaker.checks.captured import read_captured, typed
 from local_aws.sagemaker.checks.tables import Problem, read_rows
+from local_aws.sagemaker.checks.violations import drift, violations
 
 SKETCH_ITEMS = 2048
 MOST_VALUES = 100
@@ -35,12 +40,24 @@ def main() -> int:
         if variables.get("analysis_type"):
             raise Problem("only the quality of data is described here, not that of a model's predictions")
         kind = next(iter(json.loads(variables["dataset_format"])))
-        rows = read_rows(_place(base, variables["dataset_source"]), kind)
-        output = _place(base, variables["output_path"])
+        output, source = (_place(base, variables[name]) for name in ("output_path", "dataset_source"))
+        constraints, statistics = (_baseline(base, variables, name) for name in ("constraints", "statistics"))
+        if kind == "sagemakerCaptureJson":
+            text = read_captured(source, [each["name"] for each in (constraints or {}).get("features", [])])
+            rows = text.select(typed(column) for column in text.get_columns())
+        else:
+            rows = read_rows(source, kind)
         output.mkdir(parents=True, exist_ok=True)
         (output / "statistics.json").write_text(json.dumps(statistics_of(rows), indent=1))
         (output / "constraints.json").write_text(json.dumps(constraints_of(rows), indent=1))
         message = f"Completed: {rows.height} rows, {rows.width} columns"
+        if kind == "sagemakerCaptureJson" and constraints:
+            found = violations(constraints, statistics, text)
+            (output / "constraint_violations.json").write_text(json.dumps({"violations": found}, indent=1))
+            if found:
+                message = f"CompletedWithViolations: {len(found)} violations in {rows.height} rows"
+            if variables.get("publish_cloudwatch_metrics") == "Enabled":
+                _tell_metrics(base, variables, constraints, statistics or {}, text)
     except Exception as error:
         traceback.print_exc()
         message = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
@@ -156,6 +173,43 @@ def _kind(column: pl.Series) -> str:
     if column.dtype.is_integer():
         return "Integral"
     return "Fractional" if column.dtype.is_numeric() else "String"
+
+
+def _baseline(base: Path, variables: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    path = variables.get(f"baseline_{name}")
+    return dict(json.loads(_place(base, path).read_text())) if path else None
+
+
+def _tell_metrics(
+    base: Path,
+    variables: Mapping[str, str],
+    constraints: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    text: pl.DataFrame,
+) -> None:
+    """Leave a line for each metric of each column: its values, how complete it is, and how far from the baseline."""
+    if constraints.get("monitoring_config", {}).get("emit_metrics", "Enabled") != "Enabled":
+        return
+    names = {"Endpoint": "sagemaker_endpoint_name", "MonitoringSchedule": "sagemaker_monitoring_schedule_name"}
+    dimensions = [{"Name": name, "Value": variables[variable]} for name, variable in names.items()]
+    common = {"Timestamp": variables["metric_time"], "Dimensions": dimensions}
+    known = {each["name"]: each for each in statistics.get("features", [])}
+    lines: list[dict[str, Any]] = []
+    for column in text.get_columns():
+        values = column.drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
+        if len(values):
+            summary = {
+                "SampleCount": len(values), "Sum": values.sum(), "Minimum": values.min(), "Maximum": values.max(),
+            }  # fmt: skip
+            lines.append({"MetricName": f"feature_data_{column.name}", "StatisticValues": summary})
+        present = (len(column) - column.null_count()) / len(column)
+        lines.append({"MetricName": f"feature_non_null_{column.name}", "Value": present})
+        distance = drift(known[column.name], column, "Robust") if column.name in known else None
+        if distance is not None:
+            lines.append({"MetricName": f"feature_baseline_drift_{column.name}", "Value": distance})
+    folder = base / "output/metrics/cloudwatch"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cloudwatch_metrics.jsonl").write_text("".join(json.dumps(common | line) + "\n" for line in lines))
 
 
 def _place(base: Path, path: str) -> Path:

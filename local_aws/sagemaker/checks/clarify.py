@@ -46,6 +46,8 @@ def main() -> int:
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     processing = base / "processing"
     try:
+        if "sagemaker_monitoring_schedule_name" in os.environ:
+            raise Problem("the bias of data sets is measured here, not that of what an endpoint has captured")
         config = json.loads((processing / "input/config/analysis_config.json").read_text())
         _check(config)
         rows = read_rows(processing / "input/data", KINDS[config["dataset_type"]])
