@@ -118,7 +118,7 @@ def test_the_verdict_says_what_moved_since_when_how_sure_and_what_happens_next()
     assert "1 feature moved" in told
     assert "temperature is warmer than in training since 2013-07-03" in told
     assert "Next: The alarm starts a training." in told
-    assert "chance does this less than once in 10,000 times" in told
+    assert "chance: less than once in 10,000 (p < 0.0001)" in told
     assert told.index("1 feature moved") < told.index("Score by day"), "the verdict comes first"
 
 
@@ -321,3 +321,16 @@ def test_broken_lines_of_ground_truth_and_missing_answers_are_told() -> None:
 def test_why_attributions_were_not_judged_is_told() -> None:
     told = text_of(report_page(report(attributions=None, attributions_reason="90 rows are too few")))
     assert "Not judged: 90 rows are too few." in told
+
+
+@pytest.mark.parametrize(
+    ("p", "moved", "told"),
+    [
+        (1.0, False, "as chance does (p 1)"),
+        (0.002, True, "chance: once in 500 (p 0.002)"),
+        (0.002, False, "hardly chance, and small (p 0.002)"),
+        (0.1, False, "chance: once in 10 (p 0.1)"),
+    ],
+)
+def test_how_sure_it_is_stands_beside_how_far_it_is(p: float, moved: bool, told: str) -> None:
+    assert told in text_of(report_page(report(features=[feature("distance", 0.1, adjusted_p=p, moved=moved)])))

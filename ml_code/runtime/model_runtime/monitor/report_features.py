@@ -15,6 +15,8 @@ OPEN_FEATURES = 12
 METER_ROOM = 2.0
 """A full meter is so many times the threshold."""
 
+EASILY, SURE, RARE = 0.5, 0.01, 0.0001
+"""Probabilities by which it is said in words what chance does."""
 MEASURES = {"psi": "PSI", "robust_distance": "distance", "jensen_shannon": "Jensen-Shannon"}
 
 Feature = Mapping[str, Any]
@@ -109,12 +111,12 @@ def _sureness(feature: Feature, tested: int) -> str:
     p = feature.get("adjusted_p")
     if p is None:
         return ""
-    if p < 0.0001:
-        told = "chance does this less than once in 10,000 times"
-    elif p < 0.5:
-        told = f"chance does this once in {round(1 / p):,} times"
+    if p >= EASILY:
+        told = "as chance does"
+    elif not feature["moved"] and p < SURE:
+        told = "hardly chance, and small"
     else:
-        told = "chance does this easily"
+        told = "chance: less than once in 10,000" if p < RARE else f"chance: once in {round(1 / p):,}"
     return f"{told} <span title='adjusted for all {tested} features'>(p {_p(p)})</span>"
 
 
@@ -123,7 +125,7 @@ def _brief(value: float | None) -> str:
 
 
 def _p(value: float) -> str:
-    return "&lt; 0.0001" if value < 0.0001 else f"{value:.2g}"
+    return f"&lt; {RARE:g}" if value < RARE else f"{value:.2g}"
 
 
 def _details(feature: Feature) -> str:

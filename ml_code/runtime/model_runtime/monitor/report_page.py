@@ -133,14 +133,18 @@ def _figures(report: Report) -> Iterable[tuple[str, str]]:
             f'<span class="{verdict_class(not moved or is_calm)}">{moved}</span> <small>of {len(judged)}</small>',
         )
     if report.get("predictions") and report["predictions"].get("psi") is not None:
-        yield "Predictions' shift", f"{number(report['predictions']['psi'])} <small>PSI</small>"
-    if quality:
-        of = f"<small>was {number(quality['baseline'])}</small>"
-        shown = f'<span class="{"bad" if quality["broken"] else ""}">{number(quality["value"])}</span>'
+        yield "Predictions' shift", f"{_brief(report['predictions']['psi'])} <small>PSI</small>"
+    if quality and quality["value"] is not None:
+        of = f"<small>was {_brief(quality['baseline'])}</small>"
+        shown = f'<span class="{"bad" if quality["broken"] else ""}">{_brief(quality["value"])}</span>'
         yield str(quality["metric"]).upper(), f"{shown} {of}"
     if attributions:
-        shown = f'<span class="{"bad" if attributions["broken"] else ""}">{number(attributions["ndcg"])}</span>'
+        shown = f'<span class="{"bad" if attributions["broken"] else ""}">{_brief(attributions["ndcg"])}</span>'
         yield "Attributions", f"{shown} <small>NDCG</small>"
+
+
+def _brief(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _features(report: Report) -> str:
