@@ -14,8 +14,8 @@ from tests.deployment.snapshots import differences, readable, text_of, without_n
 
 FOLDER = Path(__file__).parent / "snapshots"
 STACKS = (
-    "block-time-batch", "block-time-training", "data", "flight-delay-batch", "flight-delay-serving",
-    "flight-delay-training", "foundation", "studio",
+    "block-time-batch", "block-time-monitoring", "block-time-training", "data", "flight-delay-batch",
+    "flight-delay-monitoring", "flight-delay-serving", "flight-delay-training", "foundation", "studio",
 )  # fmt: skip
 
 STATEFUL = {
@@ -34,6 +34,7 @@ STATEFUL = {
 }
 LOGICAL_IDS = {
     "block-time-batch": {"ReleaseLogD5B996A9", "TriggerLog72903A6C"},
+    "block-time-monitoring": set(),
     "block-time-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "data": {
         "CatalogBlockTimeGroundTruth8A837EB0",
@@ -61,6 +62,7 @@ LOGICAL_IDS = {
         "LakeRaw8A880B75",
     },
     "flight-delay-batch": {"ReleaseLogD5B996A9", "TriggerLog72903A6C"},
+    "flight-delay-monitoring": {"RetrainingLog5C15D70F"},
     "flight-delay-serving": {"InferenceLogs62E657D9", "ReleaseLogD5B996A9"},
     "flight-delay-training": {"RegistryGroupF9A457C4", "TriggerLog72903A6C"},
     "studio": {"ExperimentsAppD8CCB322"},
