@@ -59,10 +59,13 @@ def _retraining(found: Watched) -> Text:
         return Text("no alarm has started one yet", style="dim")
     if loop.status == "RUNNING":
         return Text(f"goes on since {_at(loop.began)}", style="yellow")
-    ended = f"{_at(loop.ended)}" if loop.ended else ""
     word = str(loop.told.get("outcome") or loop.status.lower()).replace("_", " ")
-    reason = str(loop.told.get("reason") or "")
-    return Text(f"{word} {ended}" + (f": {reason}" if reason else ""))
+    told = word + (f", {_at(loop.ended)}" if loop.ended else "")
+    if loop.told.get("reason"):
+        told += f": {loop.told['reason']}"
+    for number, attempt in enumerate(loop.told.get("attempts") or [], 1):
+        told += f"\nattempt {number}: {attempt['outcome']}, {attempt['reason']}"
+    return Text(told, style="red" if word in ("given up", "failed") else "")
 
 
 def _at(moment: object) -> str:

@@ -170,6 +170,21 @@ def test_status_shows_alarms_and_the_retraining_that_they_started(
     assert "goes on since 2026-12-01 10:05" in text
 
 
+def test_a_retraining_that_was_given_up_tells_each_attempt(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(PipelineName="p", Reports=REPORTS, AlarmNames="", RetrainingArn=MACHINE)
+    attempts = [
+        {"outcome": "rejected", "reason": "auc 0.64 is under 0.65", "training": "arn:a"},
+        {"outcome": "waiting", "reason": "version 4 waits for its approval", "training": "arn:b"},
+    ]
+    ended = datetime(2026, 12, 1, 10, 5, tzinfo=UTC)
+    loop = watched.Retraining("e", "SUCCEEDED", ended, ended, {"outcome": "given up", "attempts": attempts})
+    monkeypatch.setattr(watched, "newest_retraining", lambda states, machine: loop)
+    text = run("status", "flight_delay")
+    assert "given up, 2026-12-01 10:05" in text
+    assert "attempt 1: rejected, auc 0.64 is under 0.65" in text
+    assert "attempt 2: waiting, version 4 waits for its approval" in text
+
+
 class Loop:
     """Step Functions with executions of the retraining loop: status and output of each, the newest first."""
 
