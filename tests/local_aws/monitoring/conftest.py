@@ -148,6 +148,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalConte
     images = {
         "model": Image(sys.executable, (sys.executable, str(folder / "model.py"))),
         "monitor": Image(sys.executable, (sys.executable, str(script))),
+        "runtime": Image(sys.executable, ("python3", "-m", "model_runtime")),
     }
     with running(folder / "state", images, clock=Clock(standing_at=START)) as server:
         client = server.context.client
