@@ -68,8 +68,19 @@ def _check_models(config: Record) -> None:
             )
         if len(variants) != 1 or "ServerlessConfig" in variant or "AsyncInferenceConfig" in config:
             raise _refusal(f"variant {name!r} is for inference components, and so the only one, with instances")
-        if "ManagedInstanceScaling" in variant:
-            raise _refusal(f"the local AWS has no ManagedInstanceScaling, as variant {name!r} asks for")
+        _check_managed(variant)
+
+
+def _check_managed(variant: Record) -> None:
+    """Instances that SageMaker adds and takes away between bounds; here they are numbers, and stay as they are."""
+    managed = variant.get("ManagedInstanceScaling", {})
+    count = variant.get("InitialInstanceCount", 1)
+    least, most = managed.get("MinInstanceCount", 0), managed.get("MaxInstanceCount", count)
+    if not least <= count <= most:
+        raise _refusal(
+            f"variant {variant['VariantName']!r} must begin with {least} to {most} instances, as its "
+            f"ManagedInstanceScaling says, got {count}"
+        )
 
 
 def _check_async(config: Record) -> None:

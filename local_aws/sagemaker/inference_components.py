@@ -8,10 +8,13 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from werkzeug import Request, Response
 
+from local_aws.clock import Worker
+from local_aws.cloudwatch.alarm_states import alarm_states
 from local_aws.json_api import ApiError
 from local_aws.sagemaker.endpoint import Endpoint
 from local_aws.sagemaker.endpoint_metrics import ComponentKey, VariantKey
@@ -25,7 +28,7 @@ from local_aws.sagemaker.workspace import Operation, Record, Workspace
 
 HEADER = "X-Amzn-SageMaker-Inference-Component"
 CLOSE_GRACE_SECONDS = 2.0
-_UNKNOWN = ("Specifications", "DeploymentConfig")
+_UNKNOWN = ("Specifications",)
 _UNKNOWN_OF_SPECIFICATION = ("BaseInferenceComponentName", "InstanceType")
 
 
@@ -50,6 +53,7 @@ class InferenceComponents:
         self._models = models
         self._invocations = invocations
         self._components: dict[str, Component] = {}
+        self._closing = False
         workspace.components_of = self._names_on
 
     def operations(self) -> dict[str, Operation]:
@@ -81,6 +85,7 @@ class InferenceComponents:
 
     def close(self) -> None:
         """Stop every copy."""
+        self._closing = True
         with self._workspace.lock:
             components = list(self._components.values())
         for component in components:
@@ -111,7 +116,7 @@ class InferenceComponents:
                 raise ApiError("ValidationException", f'Cannot create already existing inference component "{arn}".')
             self._components[name] = component
         self._workspace.tag(arn, request.get("Tags", []))
-        self._in_background(component, copies.start)
+        self._in_background(component, lambda _: copies.start())
         return {"InferenceComponentArn": arn}
 
     def _update(self, request: Record) -> Record:
@@ -121,16 +126,51 @@ class InferenceComponents:
             return self._scaled(component, count)
         endpoint = self._endpoints.endpoint(component.record["EndpointName"])
         copies = self._copies(endpoint, component.record["VariantName"], request, count)
+        deployment = request.get("DeploymentConfig")
         self._set_status(component, "Updating")
 
-        def swap() -> None:
+        def swap(worker: Worker) -> None:
+            if deployment:
+                self._refuse_alarms(deployment)
             copies.start()
             before, component.copies = component.copies, copies
+            try:
+                if deployment:
+                    self._bake(deployment, worker)
+            except ServerFailure:
+                component.copies = before
+                copies.close()
+                raise
             component.record["Specification"] = request["Specification"]
             before.close()
 
         self._in_background(component, swap, otherwise="InService")
         return {"InferenceComponentArn": component.record["InferenceComponentArn"]}
+
+    def _refuse_alarms(self, deployment: Record) -> None:
+        on = self._alarms(deployment)
+        if on:
+            raise ServerFailure(
+                f"The deployment didn't start: one or more of its alarms are in the ALARM state: {', '.join(on)}."
+            )
+
+    def _bake(self, deployment: Record, worker: Worker) -> None:
+        """Watch the alarms while the new copies answer; here they have all come in one step."""
+        seconds = deployment["RollingUpdatePolicy"]["WaitIntervalInSeconds"]
+        until = self._workspace.now() + timedelta(seconds=seconds)
+        worker.wait_until(until, lambda: self._closing or bool(self._alarms(deployment)))
+        on = self._alarms(deployment)
+        if on:
+            raise ServerFailure(
+                f"The deployment was rolled back: one or more of its alarms went into the ALARM state: {', '.join(on)}."
+            )
+
+    def _alarms(self, deployment: Record) -> list[str]:
+        """Return the alarms of a deployment that are in ALARM."""
+        named = deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])
+        names = [each["AlarmName"] for each in named]
+        states = alarm_states(self._workspace.account, self._workspace.region, names)
+        return [name for name, state in states.items() if state == "ALARM"]
 
     def _update_copies(self, request: Record) -> Record:
         return self._scaled(self._changeable(request), request["DesiredRuntimeConfig"]["CopyCount"])
@@ -139,7 +179,7 @@ class InferenceComponents:
         self._set_status(component, "Updating")
         copies = component.copies
 
-        def scale() -> None:
+        def scale(_: Worker) -> None:
             copies.scale(count)
             copies.settle()
             if copies.failure:
@@ -245,7 +285,7 @@ class InferenceComponents:
         copies.also = (ComponentKey(key.endpoint, key.config, key.variant, name),)
         return copies
 
-    def _in_background(self, component: Component, work: Callable[[], None], otherwise: str = "Failed") -> None:
+    def _in_background(self, component: Component, work: Callable[[Worker], None], otherwise: str = "Failed") -> None:
         """Do what takes its time; then the component is in service, or in the other state with the reason."""
         worker = self._workspace.context.clock.worker(
             f"inference component {component.record['InferenceComponentName']}"
@@ -253,7 +293,7 @@ class InferenceComponents:
 
         def run() -> None:
             try:
-                work()
+                work(worker)
                 component.record.pop("FailureReason", None)
                 self._set_status(component, "InService")
             except Exception as failure:

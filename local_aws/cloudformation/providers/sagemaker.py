@@ -207,7 +207,10 @@ INFERENCE_COMPONENT = InferenceComponent(
     service="sagemaker",
     name_property="InferenceComponentName",
     name_length=63,
-    create_operation=Operation("CreateInferenceComponent", body="", without=frozenset({"EndpointArn"})),
+    # how updates are done, a creation doesn't take
+    create_operation=Operation(
+        "CreateInferenceComponent", body="", without=frozenset({"EndpointArn", "DeploymentConfig"})
+    ),
     update_operation=Operation(
         "UpdateInferenceComponent", body="", without=frozenset({"EndpointArn", "EndpointName", "VariantName"})
     ),

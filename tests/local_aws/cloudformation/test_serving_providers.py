@@ -110,7 +110,11 @@ def test_target_of_no_endpoint_fails_the_stack(stack: Deployer) -> None:
 
 def test_component_follows_its_declaration(stack: Deployer, image: str) -> None:
     declared = endpoint(image)
-    variant = {"VariantName": "live", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    managed = {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 2}
+    variant = {
+        "VariantName": "live", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1,
+        "ManagedInstanceScaling": managed, "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+    }  # fmt: skip
     declared["Config"] = resource(
         "SageMaker::EndpointConfig", {"ProductionVariants": [variant], "ExecutionRoleArn": ROLE}
     )
@@ -126,7 +130,12 @@ def test_component_follows_its_declaration(stack: Deployer, image: str) -> None:
             "VariantName": "live",
             "Specification": specification,
             "RuntimeConfig": {"CopyCount": copies},
-        }
+            "DeploymentConfig": {
+                "RollingUpdatePolicy": {
+                    "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50}, "WaitIntervalInSeconds": 0,
+                }
+            },
+        }  # fmt: skip
         return {**declared, "Component": resource("SageMaker::InferenceComponent", properties)}
 
     stack.deploy(component(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +105,48 @@ def test_component_that_cant_start_fails_with_the_reason(components: Components)
     assert "the model is broken" in found["FailureReason"]
 
 
+ROLLING = {
+    "RollingUpdatePolicy": {
+        "MaximumBatchSize": {"Type": "COPY_COUNT", "Value": 1}, "WaitIntervalInSeconds": 120,
+    },
+    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "small-failing"}]},
+}  # fmt: skip
+
+
+def test_alarm_takes_a_new_model_back_while_it_is_watched(components: Components, wait: Callable[..., Any]) -> None:
+    components.create("small", "one")
+    cloudwatch = components.machine.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="small-failing", Namespace="Own", MetricName="Failing", Period=60, EvaluationPeriods=1, Threshold=0,
+        ComparisonOperator="GreaterThanThreshold", Statistic="Sum", TreatMissingData="notBreaching",
+    )  # fmt: skip
+    specification = {"ModelName": "two", "ComputeResourceRequirements": NEEDS}
+
+    def update() -> None:
+        components.sagemaker.update_inference_component(
+            InferenceComponentName="small", Specification=specification, DeploymentConfig=ROLLING
+        )
+        wait(lambda: components.serving.invoke(InferenceComponentName="small"), lambda told: told == "two:")
+
+    update()
+    components.machine.put("Failing", 1, namespace="Own")
+    components.machine.clock.advance(timedelta(seconds=61))
+    found = components.settled("small")
+    assert "rolled back: one or more of its alarms went into the ALARM state: small-failing" in found["FailureReason"]
+    assert found["Specification"]["ModelName"] == "one"
+    assert components.serving.invoke(InferenceComponentName="small") == "one:"
+
+    components.sagemaker.update_inference_component(
+        InferenceComponentName="small", Specification=specification, DeploymentConfig=ROLLING
+    )
+    assert "The deployment didn't start" in components.settled("small")["FailureReason"]
+
+    components.machine.pass_time(minutes=10)
+    update()
+    components.machine.clock.advance(timedelta(minutes=3))
+    assert components.settled("small")["Specification"]["ModelName"] == "two"
+
+
 def test_copies_follow_their_requests(components: Components, wait: Callable[..., Any]) -> None:
     components.create("small", "one")
     scaling = components.machine.client("application-autoscaling")
@@ -145,6 +188,13 @@ def test_what_components_need_is_checked(components: Components) -> None:
     with pytest.raises(ClientError, match="ModelName or a Container"):
         components.sagemaker.create_inference_component(
             InferenceComponentName="x", EndpointName="live", Specification={"ComputeResourceRequirements": NEEDS}
+        )
+    managed = {**variant, "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 2, "MaxInstanceCount": 3}}
+    with pytest.raises(
+        ClientError, match="must begin with 2 to 3 instances, as its ManagedInstanceScaling says, got 1"
+    ):
+        components.sagemaker.create_endpoint_config(
+            EndpointConfigName="few", ProductionVariants=[managed], ExecutionRoleArn=ROLE
         )
     components.serving.config("with-model", {"live": "one"})
     components.serving.update("with-model")
