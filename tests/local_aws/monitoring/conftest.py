@@ -153,6 +153,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalConte
     with running(folder / "state", images, clock=Clock(standing_at=START)) as server:
         client = server.context.client
         client("s3").create_bucket(Bucket="lake")
+        # what other modules have captured in the same hours
+        for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket="lake"):
+            for each in page.get("Contents", []):
+                client("s3").delete_object(Bucket="lake", Key=each["Key"])
         client("s3").put_object(Bucket="lake", Key="model.tar.gz", Body=model_archive("late"))
         container = {"Image": f"{REGISTRY}/model:1", "ModelDataUrl": "s3://lake/model.tar.gz"}
         sagemaker = client("sagemaker")
