@@ -27,6 +27,7 @@ MOST_EXACT = 1024
 _PROBE = 8192
 _PIECE = 1 << 20
 _LARGEST = float(np.finfo(np.float32).max)
+_SQUARABLE = 1e150
 
 Singles = npt.NDArray[np.float32]
 Wholes = npt.NDArray[np.int64]
@@ -62,11 +63,11 @@ class NumberSketch:
         wide = numbers.cast(pl.Float64)
         # numbers too large for 32 bits count as the largest there is
         singles = wide.clip(-_LARGEST, _LARGEST).cast(pl.Float32)
-        values = wide.to_numpy()
+        values = np.clip(wide.to_numpy(), -_SQUARABLE, _SQUARABLE)
         mean = float(values.mean())
         self._add_moments(len(values), mean, float(np.square(values - mean).sum()))
-        self.minimum = min(self.minimum, float(values.min()))
-        self.maximum = max(self.maximum, float(values.max()))
+        self.minimum = min(self.minimum, float(wide.to_numpy().min()))
+        self.maximum = max(self.maximum, float(wide.to_numpy().max()))
         if self._kll is None and singles.head(_PROBE).n_unique() <= MOST_EXACT:
             table = singles.rename("value").value_counts(name="count")
             if table.height <= MOST_EXACT:

@@ -18,7 +18,8 @@ from model_runtime.monitor.sketches import ColumnSketch, TableSketch
 from model_runtime.monitor.statistics import FeatureStatistics, Statistics
 
 FILE = "constraint_violations.json"
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.003
+"""The probability below which a test of Pearson breaks: that of Deequ's robust distance."""
 CHANCE_DEVIATIONS = 3.1
 """A share of values that are there counts as less when it lies so many standard deviations below: one in a thousand."""
 
@@ -105,7 +106,7 @@ def _drifted(checking: Checking, then: FeatureStatistics, column: ColumnSketch) 
 
 
 def _categories_drifted(checking: Checking, then: FeatureStatistics, column: ColumnSketch) -> str | None:
-    """A probability below 5 % breaks the limit of a chi-squared test: AWS says no other, and a distance isn't one."""
+    """By a distance above its limit, or by a test: AWS doesn't say how its container holds that against the limit."""
     known = {name: float(count) for name, count in (then.categories or {}).items()}
     counts, others = column.counts_of(list(known))
     now = dict(zip(known, map(float, counts), strict=True))
