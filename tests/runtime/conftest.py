@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,25 @@ def model_directory(container: Container, trained: Path) -> Path:
     """A copy of the trained model, where the container's server looks for it."""
     shutil.copytree(trained, container.base / "model")
     return container.base / "model"
+
+
+@pytest.fixture(scope="module")
+def monitored_endpoint(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A mocked AWS with an endpoint that serves a version of the toy."""
+    from moto import mock_aws
+
+    from tests.runtime.monitored import Monitored
+
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield Monitored(trained, tmp_path_factory.mktemp("monitored"))
+
+
+@pytest.fixture
+def monitored(monitored_endpoint: Any, container: Container, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The endpoint `dev-toy`, which serves a version since a month; nothing is captured, and no report written."""
+    monkeypatch.setenv("MODEL_NAME", "toy")
+    monitored_endpoint.begin(container, monkeypatch)
+    return monitored_endpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import polars as pl
 
 from model_runtime.monitor import job
 from model_runtime.monitor.baseline import write_baseline
+from model_runtime.monitor.served_version import served_by
 from model_runtime.paths import ContainerPaths
 from model_runtime.prediction_baseline import PredictionBaseline
 from tests.runtime.container import Container, json_file
@@ -62,12 +64,12 @@ def capture(body: str, answer: str | None, moment: datetime, inference_id: str |
 def captures(
     rows: pl.DataFrame, start: datetime, end: datetime, prefix: str = "row"
 ) -> list[tuple[datetime, dict[str, Any]]]:
-    """One request for each row, spread evenly over [start, end), with the ids `<prefix>-<number>`."""
-    step = (end - start) / max(rows.height, 1)
+    """One request for each row, at twelve times from `start` on before `end`, with the ids `<prefix>-<number>`."""
+    step = (end - start) / 12
     texts = rows.fill_nan(None).write_csv(include_header=False).splitlines()
     found = []
     for number, (text, answer) in enumerate(zip(texts, answers(rows), strict=True)):
-        moment = start + number * step
+        moment = start + (number * 12 // rows.height) * step
         found.append((moment, capture(text, f"{answer}\n", moment, f"{prefix}-{number}")))
     return found
 
@@ -89,12 +91,24 @@ def lines(records: Sequence[Mapping[str, Any]]) -> bytes:
 class Monitored:
     """The endpoint `dev-toy` with a version that was trained on `features(4000)`, and nothing captured yet."""
 
-    def __init__(self, container: Container, trained: Path, directory: Path) -> None:
-        self.paths, self._trained, self._directory = ContainerPaths(container.base), trained, directory
+    paths: ContainerPaths
+
+    def __init__(self, trained: Path, directory: Path) -> None:
+        self._trained, self._directory = trained, directory
         self.s3, self.sagemaker, self.sns = boto3.client("s3"), boto3.client("sagemaker"), boto3.client("sns")
         for bucket in (LAKE, ARTIFACTS):
             self.s3.create_bucket(Bucket=bucket)
         self.sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
+        self.package = self.register()
+
+    def begin(self, container: Container, monkeypatch: Any) -> None:
+        """Forget what was captured and reported, and serve the first version since a month."""
+        self.paths = ContainerPaths(container.base)
+        for bucket, prefix in ((LAKE, ""), (ARTIFACTS, "toy/")):
+            for name in self.objects(bucket):
+                if name.startswith(prefix):
+                    self.s3.delete_object(Bucket=bucket, Key=name)
+        self.serve(self.package, days_before(30), monkeypatch)
 
     def register(
         self,
@@ -147,14 +161,14 @@ class Monitored:
     def serve(self, package: str, since: datetime, monkeypatch: Any) -> None:
         """Have the endpoint serve a version since a moment, which a mocked SageMaker can't be told."""
         role = "arn:aws:iam::123456789012:role/serving"
-        name = f"model-{package.rpartition('/')[2]}"
+        name = f"model-{uuid.uuid4()}"
         self.sagemaker.create_model(
             ModelName=name, ExecutionRoleArn=role, PrimaryContainer={"ModelPackageName": package}
         )
         variant = {"VariantName": "live", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         self.sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=name)
-        found = job.served_by
+        found = served_by
 
         def served(endpoint: str) -> Any:
             said = found(endpoint)

@@ -67,6 +67,7 @@ def bias_of(
                 "intervals": {name: [_or_none(each[1]), _or_none(each[2])] for name, each in metrics.items()},
                 "baseline": baseline_metrics(baseline, facet),
                 "broken": broken_limits(facet, metrics),
+                "judged": any(math.isfinite(metrics.get(name, NOTHING)[0]) for name in facet.limits),
             }
         )
     return found

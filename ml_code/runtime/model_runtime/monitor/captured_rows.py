@@ -178,7 +178,7 @@ def answers(side: Mapping[str, Any], score: Callable[[list[str], int], float] | 
 
 def _score(value: Any) -> float:
     if isinstance(value, dict):
-        value = next(value[name] for name in SCORE_OF if name in value)
+        value = value[next((name for name in SCORE_OF if name in value), SCORE_OF[0])]
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     found = float(value)

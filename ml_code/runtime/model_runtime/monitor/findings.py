@@ -58,9 +58,9 @@ def _measure(feature: Mapping[str, Any]) -> str:
     return names.get(feature.get("measure", "psi"), "score")
 
 
-def shift_findings(predictions: Mapping[str, Any] | None, least_rows: int) -> list[Finding]:
+def shift_findings(predictions: Mapping[str, Any] | None) -> list[Finding]:
     """A sentence when predictions are others than at the training."""
-    if predictions is None or predictions["rows"] < least_rows or not predictions["psi"] > SHIFT_LIMIT:
+    if predictions is None or not predictions["judged"] or not predictions["psi"] > SHIFT_LIMIT:
         return []
     text = f"predictions are others than at the training: stability index {predictions['psi']:.2f} of "
     return [finding("drift", f"{text}{predictions['rows']:,} predictions, {SHIFT_LIMIT:g} is a large shift")]
@@ -98,7 +98,7 @@ def attribution_findings(attributions: Mapping[str, Any] | None) -> list[Finding
 
 
 def data_findings(
-    violations: Sequence[Mapping[str, Any]], captures: Mapping[str, Any], rows: int, hours: int
+    violations: Sequence[Mapping[str, Any]], captures: Mapping[str, Any], enough: bool, hours: int
 ) -> tuple[list[Finding], bool]:
     """Sentences on data that isn't what the model takes, and whether any is more than a remark."""
     found = [
@@ -113,7 +113,7 @@ def data_findings(
         example = f", as {first['file'].rpartition('/')[2]} line {first['line']}: {first['reason']}" if first else ""
         found.append(finding("data", f"{broken:,} captured lines or rows can't be used{example}"))
     gap = longest_gap(captures["hours_without"])
-    if rows and gap and gap[1] - gap[0] >= LONG_GAP and len(captures["hours_without"]) < hours:
+    if enough and gap and gap[1] - gap[0] >= LONG_GAP and len(captures["hours_without"]) < hours:
         found.append(finding("data", f"nothing was captured from {shown(gap[0])} to {shown(gap[1])}"))
     return found, serious
 

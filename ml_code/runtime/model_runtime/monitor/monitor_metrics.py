@@ -40,7 +40,7 @@ def values_of(report: Mapping[str, Any]) -> dict[str, tuple[str, int | float]]:
     if report["rows"] and report["status"] not in ("no_traffic", "no_baseline"):
         found["Violations"] = ("Count", len(report["violations"]))
     predictions, quality, attributions = report["predictions"], report["quality"], report["attributions"]
-    if predictions is not None and predictions["psi"] is not None:
+    if predictions is not None and predictions["judged"]:
         found["PredictionDrift"] = ("None", predictions["psi"])
     if quality is not None:
         found["LabelledRows"] = ("Count", quality["labelled"])
@@ -48,7 +48,7 @@ def values_of(report: Mapping[str, Any]) -> dict[str, tuple[str, int | float]]:
             found["Quality"] = ("None", quality["value"])
             found["QualityLoss"] = ("None", quality["loss"])
             found["QualityBroken"] = ("Count", int(quality["broken"]))
-    if report["bias"]:
+    if any(each["judged"] for each in report["bias"]):
         found["BiasBroken"] = ("Count", sum(len(each["broken"]) for each in report["bias"]))
     if attributions is not None:
         found["AttributionNdcg"] = ("None", attributions["ndcg"])

@@ -80,7 +80,7 @@ class Run:
                 statistics = read_statistics(version.baselines.statistics)
                 report["features"] = self._features(statistics, traffic)
                 report["violations"] = self._violations(version, statistics, traffic)
-            report["predictions"] = _predictions(version, traffic)
+            report["predictions"] = _predictions(version, traffic, self.settings.least_rows)
             self._judge(report, version, traffic)
         return self._told(report, has_baseline)
 
@@ -110,21 +110,22 @@ class Run:
         """Add the findings, the status and what comes next."""
         settings, rows = self.settings, report["rows"]
         hours = len(self.window.hours())
-        data, serious = findings.data_findings(report["violations"], report["captures"], rows, hours)
+        enough = rows >= settings.least_rows
+        data, serious = findings.data_findings(report["violations"], report["captures"], enough, hours)
         bad = [
             *findings.drift_findings(report["features"], settings),
-            *findings.shift_findings(report["predictions"], settings.least_rows),
+            *findings.shift_findings(report["predictions"]),
             *findings.quality_findings(report["quality"]),
             *(findings.finding("bias", text) for each in report["bias"] for text in each["broken"]),
             *findings.attribution_findings(report["attributions"]),
         ]
-        if bad or (serious and rows >= settings.least_rows):
+        if bad or (serious and enough):
             status = findings.DRIFTED
         elif not rows and report["quality"] is None:
             status = findings.NO_TRAFFIC
         elif not has_baseline:
             status = findings.NO_BASELINE
-        elif rows < settings.least_rows:
+        elif not enough:
             status = findings.TOO_FEW
         else:
             status = findings.CALM
@@ -202,7 +203,7 @@ def width_violations(widths: Mapping[int, int], features: int) -> list[dict[str,
     ]
 
 
-def _predictions(version: Version, traffic: Traffic) -> dict[str, Any] | None:
+def _predictions(version: Version, traffic: Traffic, least_rows: int) -> dict[str, Any] | None:
     baseline = version.baselines.predictions
     rows = traffic.predicted
     if baseline is None or not rows:
@@ -214,6 +215,7 @@ def _predictions(version: Version, traffic: Traffic) -> dict[str, Any] | None:
         "baseline": [count / then for count in baseline.counts] if then else [],
         "now": [float(count) / rows for count in now],
         "rows": rows,
+        "judged": rows >= least_rows,
     }
 
 
