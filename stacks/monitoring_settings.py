@@ -190,7 +190,10 @@ def check_monitoring(model: Any) -> None:
 def watches_endpoint(model: Any) -> bool:
     """Whether an endpoint's captured requests are looked at; otherwise the table of predictions."""
     serving = model.serving
-    return serving is not None and serving.capture_percent > 0
+    if serving is None or getattr(serving, "component", None):
+        # requests to a fleet are captured together, whatever model they are for
+        return False
+    return bool(serving.capture_percent > 0)
 
 
 def causes_of(model: Any) -> list[Cause]:

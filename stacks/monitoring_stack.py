@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import CfnOutput, Duration, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -10,7 +12,9 @@ from constructs import Construct
 from mlops_constructs.endpoint_options import VARIANT
 from mlops_constructs.glue_job import JsonAsset
 from mlops_constructs.grants import grant_read_assets
+from mlops_constructs.model_dashboard import ModelDashboard, ShownEndpoint, ShownModel
 from mlops_constructs.model_monitor import ModelMonitor
+from mlops_constructs.model_release import ModelRelease
 from mlops_constructs.monitor_alarms import MonitorAlarms, MonitorLimits, MonitorMetrics
 from mlops_constructs.retraining_loop import RetrainingLoop
 
@@ -30,7 +34,10 @@ from .training_stack import TrainingStack
 
 
 class MonitoringStack(Stack):
-    """Deploys before anything serves: runs without requests say so, and alarms stay off."""
+    """Deploys before anything serves: runs without requests say so, and alarms stay off.
+
+    `releases` are the state machines that release versions of the model, of which the dashboard shows what they did.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class MonitoringStack(Stack):
         foundation: FoundationStack,
         data: DataStack,
         training: TrainingStack,
+        releases: Sequence[ModelRelease] = (),
     ) -> None:
         super().__init__(scope, construct_id, tags=blueprint.tags)
         self._blueprint, self._model, self._monitoring = blueprint, model, monitoring
@@ -56,10 +64,12 @@ class MonitoringStack(Stack):
         self.monitor = self._define_monitor(foundation, data, training)
         self.alarms = self._define_alarms(foundation.alarms)
         self.retraining = self._define_retraining(foundation, training)
+        self.dashboard = self._define_dashboard(training, releases)
         names = [alarm.alarm_name for alarm in self.alarms.by_cause.values()]
         CfnOutput(self, "PipelineName", value=self.monitor.pipeline_name)
         CfnOutput(self, "Reports", value=self._reports)
         CfnOutput(self, "AlarmNames", value=Fn.join(",", names))
+        CfnOutput(self, "DashboardName", value=self.dashboard.dashboard_name)
 
     def _define_monitor(self, foundation: FoundationStack, data: DataStack, training: TrainingStack) -> ModelMonitor:
         blueprint, model, lake = self._blueprint, self._model, data.lake
@@ -118,27 +128,45 @@ class MonitoringStack(Stack):
             key=data.datasets[model.data.dataset].key,
         )
 
-    def _define_alarms(self, topic: sns.ITopic) -> MonitorAlarms:
+    def _limits(self) -> MonitorLimits:
         monitoring, checked = self._monitoring, causes_of(self._model)
         steady = monitoring.retrain or Retrain(datapoints=1, of=1)
-        alarms = MonitorAlarms(
-            self,
-            "Alarms",
-            metrics=self._metrics,
-            limits=MonitorLimits(
-                moved_features=monitoring.drift.moved_features,
-                quality_loss=monitoring.quality.maximum_loss if monitoring.quality else None,
-                bias="bias" in checked,
-                minimum_ndcg=monitoring.attributions.minimum_ndcg if monitoring.attributions else None,
-                period=Duration.hours(monitoring.period_hours),
-                datapoints=steady.datapoints,
-                of=steady.of,
-            ),
-            topic=topic,
+        return MonitorLimits(
+            moved_features=monitoring.drift.moved_features,
+            quality_loss=monitoring.quality.maximum_loss if monitoring.quality else None,
+            bias="bias" in checked,
+            minimum_ndcg=monitoring.attributions.minimum_ndcg if monitoring.attributions else None,
+            period=Duration.hours(monitoring.period_hours),
+            datapoints=steady.datapoints,
+            of=steady.of,
         )
+
+    def _define_alarms(self, topic: sns.ITopic) -> MonitorAlarms:
+        alarms = MonitorAlarms(self, "Alarms", metrics=self._metrics, limits=self._limits(), topic=topic)
         if self._endpoint_name and self._model.serving and self._model.serving.enabled:
             alarms.watch_silence(self._endpoint_name, VARIANT)
         return alarms
+
+    def _define_dashboard(self, training: TrainingStack, releases: Sequence[ModelRelease]) -> ModelDashboard:
+        model, name = self._model, self._blueprint.name_of(self._model)
+        ignored = self._monitoring.drift.ignore
+        endpoint = self._endpoint_name
+        return ModelDashboard(
+            self,
+            "Dashboard",
+            dashboard_name=f"{self._blueprint.settings.platform.name}-{name}",
+            shown=ShownModel(
+                metrics=self._metrics,
+                limits=self._limits(),
+                features=[each for each in model.data.features if each not in ignored],
+                alarms=list(self.alarms.by_cause.values()),
+                quality_metric=model.gate.metric,
+                reports=self._reports,
+                endpoint=ShownEndpoint(endpoint_name=endpoint, variant_name=VARIANT) if endpoint else None,
+                pipelines={training.training.pipeline_name: "training", self.monitor.pipeline_name: "monitor"},
+                release_logs=[each.log_group_name for each in releases],
+            ),
+        )
 
     def _define_retraining(self, foundation: FoundationStack, training: TrainingStack) -> RetrainingLoop | None:
         settings, causes = self._monitoring.retrain, retraining_causes(self._model)

@@ -17,7 +17,7 @@ from .grants import grant_encrypt_decrypt, grant_write_objects
 from .log_retention import LogRetention
 from .model_registry import ModelRegistry
 from .release_definition import Release, release_definition
-from .state_machine import define_machine, define_machine_role, define_starter, failed_executions
+from .state_machine import define_machine, define_machine_role, define_starter, failed_executions, log_group_of
 
 
 class ModelRelease(Construct):
@@ -78,6 +78,7 @@ class ModelRelease(Construct):
             prefix=prefix,
             endpoint_name=endpoint_name,
         )
+        self.log_group_name = log_group_of(f"{name}-release")
         machine = define_machine(
             self,
             name=f"{name}-release",

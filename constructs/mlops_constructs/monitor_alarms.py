@@ -37,25 +37,26 @@ class MonitorMetrics:
         """The environment variables by which the job knows them, beside MODEL_NAME."""
         return {"METRICS_NAMESPACE": self.namespace, "METRICS_ENVIRONMENT": self.environment}
 
-    def metric(self, name: str, period: Duration, *, statistic: str = cloudwatch.Stats.MAXIMUM) -> cloudwatch.Metric:
+    def metric(
+        self, name: str, period: Duration, *, statistic: str = cloudwatch.Stats.MAXIMUM, label: str | None = None
+    ) -> cloudwatch.Metric:
         """A metric of the whole model; of several runs in a period the worst, unless told otherwise."""
+        return self._metric(name, {}, period, statistic, label)
+
+    def feature(self, name: str, period: Duration) -> cloudwatch.Metric:
+        """How far a feature has moved, in thresholds."""
+        return self._metric("FeatureDrift", {"Feature": name}, period, cloudwatch.Stats.MAXIMUM, name)
+
+    def _metric(
+        self, name: str, dimensions: Mapping[str, str], period: Duration, statistic: str, label: str | None
+    ) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace=self.namespace,
             metric_name=name,
-            dimensions_map={"Environment": self.environment, "Model": self.model},
+            dimensions_map={"Environment": self.environment, "Model": self.model, **dimensions},
             statistic=statistic,
             period=period,
-        )
-
-    def features(self, period: Duration) -> cloudwatch.MathExpression:
-        """How far every feature has moved, in thresholds: a line for each, found when it is looked at."""
-        schema = f'"{self.namespace}",Environment,Feature,Model'
-        wanted = f'MetricName="FeatureDrift" Environment="{self.environment}" Model="{self.model}"'
-        return cloudwatch.MathExpression(
-            expression=f"SEARCH('{{{schema}}} {wanted}', 'Maximum', {int(period.to_seconds())})",
-            label="",
-            period=period,
-            using_metrics={},
+            label=label,
         )
 
 

@@ -17,6 +17,11 @@ from .job_role import service_principal
 from .log_retention import LogRetention
 
 
+def log_group_of(machine: str) -> str:
+    """The name of the log group of a state machine that `define_machine` makes under a name."""
+    return f"/aws/vendedlogs/states/{machine}"
+
+
 def define_machine_role(scope: Construct, construct_id: str = "Role") -> iam.Role:
     """A role for a state machine that may write its log and its traces, and nothing else yet."""
     role = iam.Role(scope, construct_id, assumed_by=service_principal(scope, "states.amazonaws.com"))
@@ -58,7 +63,7 @@ def define_machine(
 
     The policy of `key`, which encrypts the log, must let CloudWatch Logs use it.
     """
-    group = logs.define(scope, "Log", name=f"/aws/vendedlogs/states/{name}", key=key)
+    group = logs.define(scope, "Log", name=log_group_of(name), key=key)
     property_of = stepfunctions.CfnStateMachine
     machine = stepfunctions.CfnStateMachine(
         scope,
