@@ -12,6 +12,7 @@ from typing import Any
 from model_runtime.bias import Facet, parse_facet
 from model_runtime.errors import JobError
 from model_runtime.monitor.drift_limits import MEASURES, DriftLimits
+from model_runtime.paths import ContainerPaths
 from model_runtime.problems import Problem
 
 PLACE = "--settings"
@@ -81,10 +82,13 @@ class MonitorSettings:
 
 
 def settings_text(given: str) -> str:
-    """The JSON that `--settings` gives: itself, or the one file that it names, or the only one in a folder."""
+    """The JSON that `--settings` gives: itself, or the one file that it names, or the only one in a folder.
+
+    Paths are those of the container, as `/opt/ml/processing/input/settings`.
+    """
     if given.lstrip()[:1] in ("{", "["):
         return given
-    path = Path(given)
+    path = ContainerPaths.from_environment().at(given)
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if len(files) != 1 or not files[0].is_file():
         raise JobError(f"{PLACE} must be JSON, a file of it, or a folder with one such file, got {given!r}")
