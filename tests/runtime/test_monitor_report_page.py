@@ -147,7 +147,7 @@ def test_all_that_have_moved_are_shown_at_once() -> None:
         (report(status="drifted", findings=[{"kind": "quality", "text": "x", "feature": None}]), "quality fell"),
         (
             report(status="drifted", findings=[{"kind": kind, "text": "x"} for kind in ("bias", "data", "new kind")]),
-            "fairness limits are broken, the data isn't what training had, new kind",
+            "fairness limits are broken, the data has faults, new kind",
         ),
     ],
     ids=["calm", "no traffic", "too few rows", "no baseline", "quality", "several"],

@@ -65,7 +65,7 @@ def headline(report: Report) -> str:
         "quality": "quality fell",
         "bias": "fairness limits are broken",
         "attribution": "predictions rest on other features than in training",
-        "data": "the data isn't what training had",
+        "data": "the data has faults",
     }
     words = [told.get(kind, kind) for kind in sorted(found, key=lambda kind: [*told, kind].index(kind))]
     if words:
