@@ -52,6 +52,7 @@ def monitored_endpoint(trained: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def monitored(monitored_endpoint: Any, container: Container, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The endpoint `dev-toy`, which serves a version since a month; nothing is captured, and no report written."""
-    monkeypatch.setenv("MODEL_NAME", "toy")
+    for name, value in {"MODEL_NAME": "toy", "METRICS_NAMESPACE": "mlops", "METRICS_ENVIRONMENT": "dev"}.items():
+        monkeypatch.setenv(name, value)
     monitored_endpoint.begin(container, monkeypatch)
     return monitored_endpoint

@@ -50,12 +50,6 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METRICS_NAMESPACE", "mlops/Monitoring")
-    monkeypatch.setenv("METRICS_ENVIRONMENT", "dev")
-
-
 def test_traffic_as_in_the_training_is_calm(monitored: Monitored, capsys: pytest.CaptureFixture[str]) -> None:
     monitored.send(captures(features(1000, seed=5), days_before(2), days_before(0)))
     report = monitored.run()
