@@ -42,21 +42,25 @@ class Watch:
     def values(self, index: MetricIndex, backend: Any, now: datetime) -> tuple[list[float | None], datetime | None]:
         """Return the value of each period, the newest first, and the next moment at which one changes without new data.
 
-        That is when a sample leaves a period. Alarms are evaluated by the minute, or by the second if their period is
-        shorter than one, so the moment is the next full one.
+        That is when a sample leaves a period. Alarms are evaluated by the minute, by the second if their period is
+        shorter than one, and by the hour if they look back further than a day, so the moment is the next full one.
         """
         rule = self.rule
+        windows, counted = rule.windows(now), rule.end(now)
         samples = {
-            name: index.samples(backend, each.namespace, each.name, each.dimensions, each.unit, now - rule.span)
+            name: index.samples(backend, each.namespace, each.name, each.dimensions, each.unit, windows[-1][0])
             for name, each in self.metrics.items()
         }
-        values = [self._value(samples, *window) for window in rule.windows(now)]
+        values = [self._value(samples, *window) for window in windows]
         moments = {sample.moment for found in samples.values() for sample in found if sample.moment <= now}
         # in the newest period first, then in each earlier one, and then in none
-        ends = [moment + ((now - moment) // rule.period + 1) * rule.period for moment in moments]
+        ends = [moment + ((counted - moment) // rule.period + 1) * rule.period - rule.unit for moment in moments]
+        unit = _SECOND if rule.period < _MINUTE else _MINUTE
+        upcoming = [_full(min(ends), rule.unit or unit)] if ends else []
         # what is put for a later time counts when that comes
-        ends += [sample.moment for found in samples.values() for sample in found if sample.moment > now]
-        return values, _full(min(ends), _SECOND if rule.period < _MINUTE else _MINUTE) if ends else None
+        later = [sample.moment for found in samples.values() for sample in found if sample.moment > now]
+        upcoming += [_full(min(later), unit)] if later else []
+        return values, min(upcoming, default=None)
 
     def _value(self, samples: Mapping[str, list[Sample]], start: datetime, end: datetime) -> float | None:
         known: dict[str, float | None] = {
@@ -135,6 +139,6 @@ def _metric(source: Any, name: str | None, unit: str | None) -> _Metric:
 
 
 def _full(moment: datetime, unit: timedelta) -> datetime:
-    """Return the first full minute or second that isn't before a moment."""
-    past = timedelta(seconds=moment.second, microseconds=moment.microsecond) % unit
+    """Return the first full hour, minute or second that isn't before a moment."""
+    past = timedelta(minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond) % unit
     return moment if not past else moment - past + unit

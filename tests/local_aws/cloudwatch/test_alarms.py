@@ -64,6 +64,49 @@ def test_state_is_what_the_newest_periods_say(values: list[tuple[datetime, float
     assert judge(rule, found, "before").state == state
 
 
+# the newest day on the left
+@pytest.mark.parametrize(
+    ("days", "missing", "state"),
+    [
+        ("1010-", "ignore", "ALARM"),
+        ("0-1--", "ignore", "OK"),
+        ("-101-", "ignore", "ALARM"),
+        ("-1-01", "ignore", "ALARM"),
+        ("--100", "ignore", "OK"),
+        ("--1--", "ignore", "before"),
+        ("---0-", "ignore", "OK"),
+        ("-----", "ignore", "before"),
+        # the others look no further back than three days
+        ("-10", "missing", "OK"),
+        ("-1-", "missing", "ALARM"),
+        ("1--", "missing", "OK"),
+        ("-10", "breaching", "ALARM"),
+        ("-1-", "notBreaching", "OK"),
+    ],
+)
+def test_days_without_data_are_made_up_for_by_earlier_ones_where_they_are_ignored(
+    days: str, missing: str, state: str
+) -> None:
+    rule = Rule(
+        comparison="GreaterThanOrEqualToThreshold", threshold=1, period=timedelta(days=1), periods=3, datapoints=2,
+        missing=missing,
+    )  # fmt: skip
+    assert rule.range == len(days)
+    assert judge(rule, [None if day == "-" else float(day) for day in days], "before").state == state
+
+
+def test_days_are_counted_by_the_hour_so_that_a_run_that_takes_longer_is_in_a_day_of_its_own() -> None:
+    rule = Rule(comparison="GreaterThanThreshold", threshold=0, period=timedelta(days=1), periods=2, datapoints=2)
+    now = START + timedelta(seconds=10)
+    found = rule.windows(now)
+    assert found[0] == (START + timedelta(hours=1) - timedelta(days=1), now)
+    yesterday = START - timedelta(days=1) + timedelta(seconds=25)
+    assert [start < yesterday <= end for start, end in found] == [False, True]
+    # two of half a day look back a day, and are counted from now
+    short = Rule(comparison="GreaterThanThreshold", threshold=0, period=timedelta(hours=12), periods=2, datapoints=2)
+    assert short.windows(now)[0] == (now - timedelta(hours=12), now)
+
+
 @dataclass
 class Alarms:
     """A local AWS whose time stands still, with a queue that hears what the topic is told."""
