@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import boto3
+import numpy as np
+import polars as pl
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -19,13 +21,16 @@ from mlops_cli import flights, jobs, scoring
 from mlops_cli.data import strip
 from mlops_cli.data.announcements import announcements
 from mlops_cli.data.dataset import Dataset, deployed_dataset
-from mlops_cli.data.days import snapshot
+from mlops_cli.data.days import partitions, snapshot
 from mlops_cli.data.waiting import wait_until_published
-from mlops_cli.deployment import Deployment, DeploymentError, dashed
+from mlops_cli.deployment import Deployment, DeploymentError, camel, dashed
 from mlops_cli.local import DEFAULT_PORT
+from mlops_cli.monitoring.reports import Reports, texts
+from mlops_cli.monitoring.watched import watched
 from mlops_cli.releases import Releases
 from mlops_cli.repository import declaration
 from mlops_cli.story import Story
+from mlops_cli.training import ENDED
 
 ENVIRONMENT = "dev"
 DATASET = "flights"
@@ -38,6 +43,10 @@ PUBLISHED_POLL_SECONDS = 2
 ANNOUNCED_SECONDS = 30
 MINIMUM_AUC = 0.72
 POLL_SECONDS = 0.5
+SAMPLED_DAYS = 7
+SINGLE_REQUESTS = 800
+SEED = 7
+RETRAINING_SECONDS = 300
 
 
 @dataclass
@@ -79,6 +88,13 @@ class Demo(Story):
             endpoint = deployment.outputs(f"{dashed(MODEL)}-serving")["EndpointName"]
         with self.chapter(f"score held-out flights of {LAST_DAY:%B} through the endpoint") as report:
             self._score(deployment, execution, endpoint, report)
+        with self.chapter("ask about single flights as clients do, under the ids that labels come by") as report:
+            self._ask_singly(deployment, dataset, endpoint, report)
+        with self.chapter("monitor what was asked: is it what the model was trained on?") as report:
+            reports = Reports(deployment, MODEL)
+            self._monitor(reports, report)
+        with self.chapter("the alarm on it has the model trained again, and the gate decides") as report:
+            self._retrain(reports, execution, report)
         self.results["time"] = f"{time.monotonic() - began:.0f} s"
         self._summary(endpoint, execution)
 
@@ -129,9 +145,7 @@ class Demo(Story):
         self.results["published"] = f"{found.rows:,} rows of {len(found.published)} days; all {rules} rules hold"
         self.results["quarantine"] = f"{found.quarantined:,} rows"
 
-    def _score(
-        self, deployment: Deployment, execution: str, endpoint: str, report: Callable[[str], None]
-    ) -> scoring.Scores:
+    def _score(self, deployment: Deployment, execution: str, endpoint: str, report: Callable[[str], None]) -> None:
         declared = declaration(MODEL)
         uri = jobs.step_output(deployment.client("sagemaker"), execution, "Prepare", "test")
         frame = scoring.read_parquet(deployment.client("s3"), uri)
@@ -145,12 +159,66 @@ class Demo(Story):
         )
         self.results["held-out flights"] = f"{scores.rows:,} of {LAST_DAY:%B %Y}, predicted by the endpoint"
         self.results["AUC"] = f"{scores.auc:.3f}"
-        self.results["latency"] = (
-            f"p50 {scores.latency_ms(50):.1f} ms, p99 {scores.latency_ms(99):.1f} ms, one row a request through the API"
-        )
         if scores.auc < MINIMUM_AUC:
             raise DeploymentError(f"the endpoint's AUC on held-out flights is {scores.auc:.3f}, under {MINIMUM_AUC}")
-        return scores
+
+    def _ask_singly(
+        self, deployment: Deployment, dataset: Dataset, endpoint: str, report: Callable[[str], None]
+    ) -> None:
+        days = list(flights.days_between(LAST_DAY - timedelta(days=HELD_OUT_DAYS - 1), LAST_DAY))
+        glue, s3 = deployment.client("glue"), deployment.client("s3")
+        records = partitions(glue, dataset.database, dataset.name, days[0], days[-1])
+        asked = [(day, f"{records[day].location}/") for day in days[::SAMPLED_DAYS]]
+        parts = [scoring.read_parquet(s3, uri).with_columns(pl.lit(day).alias("day")) for day, uri in asked]
+        data = declaration(MODEL)["data"]
+        rows = pl.concat(parts).drop_nulls(data["label"]).sample(SINGLE_REQUESTS, seed=SEED)
+        taken = scoring.ask_singly(
+            deployment.client("sagemaker-runtime"),
+            endpoint,
+            rows,
+            data["features"],
+            deployment.outputs("data")[f"{camel(DATASET)}InferenceIdColumns"].split(","),
+            progress=lambda done: report(f"{done:,} of {rows.height:,} flights"),
+        )
+        p50, p99 = (float(np.percentile(taken, each)) * 1000 for each in (50, 99))
+        self.results["latency"] = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, one row a request through the API"
+
+    def _monitor(self, reports: Reports, report: Callable[[str], None]) -> None:
+        sagemaker = reports.deployment.client("sagemaker")
+        found = reports.of(jobs.run_pipeline(sagemaker, reports.pipeline, {"End": "now"}, report, POLL_SECONDS))
+        if found.status not in ("calm", "drifted"):
+            raise DeploymentError(f"the monitor could judge nothing: {'; '.join(texts(found))}")
+        moved = f"{', '.join(found.moved)} moved" if found.moved else "no feature moved"
+        self.results["monitor"] = f"{found.status}: {moved}; {found.quality()} on flights that have landed since"
+        report(f"{found.report['rows']:,} rows, {found.status}: {moved}")
+
+    def _retrain(self, reports: Reports, trained: str, report: Callable[[str], None]) -> None:
+        """Wait until an alarm has started a training other than `trained`, and say what came of it."""
+        deployment, deadline = reports.deployment, time.monotonic() + RETRAINING_SECONDS
+        sagemaker = deployment.client("sagemaker")
+        pipeline = deployment.outputs(f"{dashed(MODEL)}-training")["PipelineName"]
+        status, on = "", list[str]()
+        while status not in ENDED:
+            if time.monotonic() > deadline:
+                raise DeploymentError(f"no alarm has had {MODEL} trained within {RETRAINING_SECONDS} s; on are {on}")
+            time.sleep(POLL_SECONDS)
+            on = [each.name.rpartition("-")[2] for each in watched(reports).alarms if each.state == "ALARM"]
+            newest = sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"][0]
+            if newest["PipelineExecutionArn"] != trained:
+                status = newest["PipelineExecutionStatus"]
+            report(f"alarm {', '.join(on) or 'not yet'}; training {status.lower() or 'not yet'}")
+        execution = newest["PipelineExecutionArn"]
+        if status == "Succeeded":
+            version = jobs.registered_package(sagemaker, execution).rpartition("/")[2]
+            said = f"version {version} is better, and waits for its approval"
+        else:
+            steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+            reasons = {each["StepName"]: each["FailureReason"] for each in steps if each.get("FailureReason")}
+            if "Rejected" not in reasons:
+                raise DeploymentError(f"the training {execution} ended {status}: {reasons}")
+            said = f"rejected: {reasons['Rejected']}"
+        self.results["retraining"] = f"started by the alarm on {', '.join(on)}; {said}"
+        report(said)
 
     def _summary(self, endpoint: str, execution: str) -> None:
         table = Table.grid(padding=(0, 2))
@@ -171,6 +239,8 @@ class Demo(Story):
             f".venv/bin/mlops data status {DATASET}",
             f".venv/bin/mlops data status {DATASET} --page data.html   # the same as a page, with every rule's history",
             f".venv/bin/mlops predict {MODEL} --sample 5",
+            f".venv/bin/mlops monitor report {MODEL} --page monitoring.html   # what the monitor found, as a page",
+            f".venv/bin/mlops monitor status {MODEL}",
             f"{aws} sagemaker start-pipeline-execution --pipeline-name dev-block-time   # a second model",
             f".venv/bin/mlops local stop{where}",
         )

@@ -17,21 +17,17 @@ import numpy as np
 import polars as pl
 
 DAY = "day"
+Seconds = np.ndarray[Any, np.dtype[np.float64]]
 LONGEST_ID = 64
 """Characters of an InferenceId at most. Source: the SageMaker runtime's API reference, InvokeEndpoint."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Predictions of an endpoint for labelled rows, and how long single-row requests took (seconds)."""
+    """Predictions of an endpoint for labelled rows."""
 
     rows: int
     auc: float
-    latencies: np.ndarray[Any, np.dtype[np.float64]]
-
-    def latency_ms(self, percentile: float) -> float:
-        """Return a percentile of the single-row latencies in milliseconds."""
-        return float(np.percentile(self.latencies, percentile) * 1000)
 
 
 def read_parquet(s3: Any, uri: str) -> pl.DataFrame:
@@ -80,10 +76,9 @@ def score(
     label: str,
     *,
     batch_rows: int = 500,
-    single_rows: int = 200,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Scores:
-    """Send all rows in batches, then `single_rows` one by one for the latency, and compute the AUC of the batches.
+    """Send all rows in batches, and compute the AUC of the answers.
 
     `progress` is called with the number of rows answered so far.
     """
@@ -92,13 +87,27 @@ def score(
     for start in range(0, rows.height, batch_rows):
         predictions += invoke_csv(runtime, endpoint, rows.slice(start, batch_rows))
         progress(len(predictions))
-    latencies = []
-    for index in range(min(single_rows, rows.height)):
-        began = time.perf_counter()
-        invoke_csv(runtime, endpoint, rows.slice(index, 1))
-        latencies.append(time.perf_counter() - began)
     labels = frame[label].cast(pl.Int8).to_numpy()
-    return Scores(rows.height, auc(labels, np.asarray(predictions)), np.asarray(latencies))
+    return Scores(rows.height, auc(labels, np.asarray(predictions)))
+
+
+def ask_singly(
+    runtime: Any,
+    endpoint: str,
+    frame: pl.DataFrame,
+    features: Sequence[str],
+    key: Sequence[str],
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Seconds:
+    """Send rows one after another, each under its inference id of the columns `key`; returns how long each took."""
+    ids, rows, taken = inference_ids(frame, key), frame.select(features), []
+    for index, inference_id in enumerate(ids):
+        began = time.perf_counter()
+        invoke_csv(runtime, endpoint, rows.slice(index, 1), inference_id=inference_id)
+        taken.append(time.perf_counter() - began)
+        progress(index + 1)
+    return np.asarray(taken)
 
 
 def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame, *, inference_id: str | None = None) -> list[float]:

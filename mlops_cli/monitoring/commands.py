@@ -57,7 +57,8 @@ def run(model: Model, start: Start = None, end: End = None, environment: Environ
         raise ValueError(f"--start {start} is not before --end {end}")
     reports = _reports(model, environment)
     window = {"Start": start, "End": end}
-    parameters = {name: each.replace(tzinfo=UTC).isoformat() for name, each in window.items() if each}
+    given = {name: each.replace(tzinfo=UTC).isoformat() for name, each in window.items() if each}
+    parameters = {"End": "now", **given}
     poll = LOCAL_POLL_SECONDS if reports.deployment.is_local else POLL_SECONDS
     told: set[str] = set()
 

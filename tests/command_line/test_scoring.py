@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,29 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.requests: list[int] = []
+        self.ids: list[str] = []
 
-    def invoke_endpoint(self, *, Body: bytes, **_: Any) -> dict[str, Any]:
+    def invoke_endpoint(self, *, Body: bytes, InferenceId: str = "", **_: Any) -> dict[str, Any]:
+        self.ids.append(InferenceId)
         rows = Body.decode().splitlines()
         self.requests.append(len(rows))
         return {"Body": io.BytesIO("\n".join(row.split(",")[0] for row in rows).encode())}
 
 
-def test_every_row_is_scored_once_and_latency_is_that_of_single_rows() -> None:
+def test_every_row_is_scored_once() -> None:
     frame = pl.DataFrame({"x": [0.1, 0.9, 0.2, 0.8], "y": [1, 2, 3, 4], "late": [0, 1, 0, 1]})
     endpoint = Endpoint()
-    scores = scoring.score(endpoint, "e", frame, ["x", "y"], "late", batch_rows=3, single_rows=2)
-    assert endpoint.requests == [3, 1, 1, 1]
-    assert (scores.rows, scores.auc, len(scores.latencies)) == (4, 1.0, 2)
+    scores = scoring.score(endpoint, "e", frame, ["x", "y"], "late", batch_rows=3)
+    assert endpoint.requests == [3, 1]
+    assert (scores.rows, scores.auc) == (4, 1.0)
+
+
+def test_rows_asked_for_singly_have_the_ids_that_labels_find() -> None:
+    frame = pl.DataFrame({"day": [date(2013, 7, 4)] * 2, "flight": ["UA 1", "B6 725"], "x": [0.1, 0.9]})
+    endpoint = Endpoint()
+    taken = scoring.ask_singly(endpoint, "e", frame, ["x"], ["flight"])
+    assert (endpoint.requests, endpoint.ids) == ([1, 1], ["2013-07-04/UA%201", "2013-07-04/B6%20725"])
+    assert taken.shape == (2,)
 
 
 def test_answers_that_do_not_match_the_rows_are_refused() -> None:
