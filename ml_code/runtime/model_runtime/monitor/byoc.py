@@ -32,7 +32,8 @@ from model_runtime.monitor.window import instant
 from model_runtime.paths import ContainerPaths
 
 SOURCE, FORMAT = "dataset_source", "dataset_format"
-CAPTURE = "sagemakerCaptureJson"
+CAPTURE, MERGED = "sagemakerCaptureJson", "sagemakerMergeJson"
+"""Captures as they are, and as a merge job has joined them with their ground truth: lines of the same shape."""
 QUALITY = "MODEL_QUALITY"
 BATCH_ROWS = 50_000
 Handler = Callable[[Any], Any]
@@ -65,8 +66,10 @@ class Contract:
             form = json.loads(environment[FORMAT])
         except ValueError as error:
             raise JobError(f"the variable {FORMAT} must be JSON, got {environment[FORMAT][:80]!r}: {error}") from error
-        if not isinstance(form, dict) or not set(form) & {CAPTURE, "csv", "json", "parquet"}:
-            raise JobError(f"the variable {FORMAT} must name one of {CAPTURE}, csv, json, parquet, got {form}")
+        if not isinstance(form, dict) or not set(form) & {CAPTURE, MERGED, "csv", "json", "parquet"}:
+            raise JobError(
+                f"the variable {FORMAT} must name one of {CAPTURE}, {MERGED}, csv, json, parquet, got {form}"
+            )
 
         def moment(name: str) -> datetime | None:
             return instant(name, environment[name]) if environment.get(name) else None
@@ -151,7 +154,7 @@ def tables(
 ) -> Iterator[pl.DataFrame]:
     """The rows of the source, some at a time. Of captures `names` are the columns' names, in their order."""
     files = contract.files
-    if CAPTURE in contract.format:
+    if CAPTURE in contract.format or MERGED in contract.format:
         yield from _captured_tables(contract, files, names, handler, counts)
         return
     for file in files:
@@ -199,7 +202,8 @@ def _captured_tables(
     handler: Handler | None,
     counts: CaptureCounts,
 ) -> Iterator[pl.DataFrame]:
-    sides = (contract.format[CAPTURE] or {}).get("captureIndexNames") or ["endpointInput", "endpointOutput"]
+    form = contract.format.get(CAPTURE) or contract.format.get(MERGED) or {}
+    sides = form.get("captureIndexNames") or ["endpointInput", "endpointOutput"]
     named = names
 
     def read(record: Mapping[str, Any], parser: RowParser) -> BodyRows:

@@ -59,8 +59,8 @@ class PublishedPredictions:
                 self.counts.files += 1
                 try:
                     batch = self._day(day, uri, published, features, label, package, Path(scratch) / str(day))
-                except JobError as error:
-                    self.counts.broke(uri, 0, str(error))
+                except (JobError, pl.exceptions.PolarsError, OSError) as error:
+                    self.counts.broke(uri, 0, " ".join(str(error).split()))
                     continue
                 self.counts.records += batch.rows.height
                 self.counts.unanswered += batch.predictions.null_count()
