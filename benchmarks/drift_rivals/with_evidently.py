@@ -40,8 +40,8 @@ def moved(reference: pd.DataFrame, current: pd.DataFrame, asked: dict[str, Any])
 
 def compare(reference: Path, current: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """Time the reading of both tables and the report."""
-    sides = [pd.read_parquet(each, columns=asked["columns"]) for each in (reference, current)]
-    found = moved(*sides, asked)
+    then, now = (pd.read_parquet(each, columns=asked["columns"]) for each in (reference, current))
+    found = moved(then, now, asked)
     return {"seconds": time.perf_counter() - IMPORTED, "moved": found}
 
 

@@ -47,7 +47,8 @@ class ModelReports:
         if not self.baselines:
             return {}
         metrics = self.metrics()
-        found = {name: metrics[name] for name in ("ModelQuality", "ModelDataQuality") if name in metrics}
+        names = ("ModelQuality", "ModelDataQuality")
+        found: dict[str, Any] = {name: metrics[name] for name in names if name in metrics}
         if self.bias is not None:
             found["Bias"] = {"PostTrainingConstraints": _json_file(self.bias)}
         if self.explainability is not None:
