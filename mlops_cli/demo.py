@@ -202,7 +202,7 @@ class Demo(Story):
             if time.monotonic() > deadline:
                 raise DeploymentError(f"no alarm has had {MODEL} trained within {RETRAINING_SECONDS} s; on are {on}")
             time.sleep(POLL_SECONDS)
-            on = [each.name.rpartition("-")[2] for each in watched(reports).alarms if each.state == "ALARM"]
+            on = [each.cause for each in watched(reports).alarms if each.state == "ALARM"]
             newest = sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"][0]
             if newest["PipelineExecutionArn"] != trained:
                 status = newest["PipelineExecutionStatus"]

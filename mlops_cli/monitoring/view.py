@@ -36,7 +36,9 @@ def show_status(console: Console, found: Watched) -> None:
             table.add_row("", Text(text))
     for alarm in found.alarms:
         word, style = ALARMS.get(alarm.state, (alarm.state, ""))
-        table.add_row("alarm", Text.assemble((f"{word:<8}", style), alarm.name, (f"  since {_at(alarm.since)}", "dim")))
+        table.add_row(
+            "alarm", Text.assemble((f"{word:<8}", style), f"{alarm.cause}  ", (f"since {_at(alarm.since)}", "dim"))
+        )
     table.add_row("retraining", _retraining(found))
     console.print(table)
 

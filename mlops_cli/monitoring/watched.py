@@ -12,12 +12,26 @@ from mlops_cli.deployment import DeploymentError
 from mlops_cli.monitoring.reports import MonitorRun, Reports
 from mlops_cli.releases import Releases, number_of
 
+CAUSES = {
+    "DriftedFeatures": "drift",
+    "QualityLoss": "quality",
+    "QualityBroken": "quality",
+    "BiasBroken": "bias",
+    "AttributionNdcg": "attributions",
+    "MonitoredRows": "silence",
+}
+"""What an alarm is on, by the metric that it watches."""
+
 
 @dataclass(frozen=True)
 class Alarm:
-    """An alarm: `state` is OK, ALARM or INSUFFICIENT_DATA, `since` when it came into it."""
+    """An alarm: `state` is OK, ALARM or INSUFFICIENT_DATA, `since` when it came into it.
+
+    `cause` says in a word what it is on: drift, quality, bias, attributions, or silence; its name for another one.
+    """
 
     name: str
+    cause: str
     state: str
     since: datetime
     reason: str
@@ -55,7 +69,13 @@ class Watched:
             "serving": {stack: int(version) if version else None for stack, version in self.serving.items()},
             "report": self.run.to_json() if self.run else None,
             "alarms": [
-                {"name": each.name, "state": each.state, "since": each.since.isoformat(), "reason": each.reason}
+                {
+                    "name": each.name,
+                    "cause": each.cause,
+                    "state": each.state,
+                    "since": each.since.isoformat(),
+                    "reason": each.reason,
+                }
                 for each in self.alarms
             ],
             "retraining": {
@@ -91,11 +111,16 @@ def alarms(cloudwatch: Any, names: Sequence[str]) -> list[Alarm]:
         return []
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=list(names))
     found = {each["AlarmName"]: each for page in pages for each in page["MetricAlarms"]}
-    return [
-        Alarm(name, found[name]["StateValue"], found[name]["StateUpdatedTimestamp"], found[name].get("StateReason", ""))
-        for name in names
-        if name in found
-    ]
+    return [_alarm(found[name]) for name in names if name in found]
+
+
+def _alarm(found: Mapping[str, Any]) -> Alarm:
+    name = str(found["AlarmName"])
+    metrics = {found.get("MetricName", "")} | {
+        each["MetricStat"]["Metric"]["MetricName"] for each in found.get("Metrics", []) if "MetricStat" in each
+    }
+    cause = next((word for metric, word in CAUSES.items() if metric in metrics), name)
+    return Alarm(name, cause, found["StateValue"], found["StateUpdatedTimestamp"], found.get("StateReason", ""))
 
 
 def newest_retraining(states: Any, machine: str) -> Retraining | None:

@@ -12,7 +12,7 @@ from mlops_cli.monitoring.reports import MonitorRun
 
 @dataclass(frozen=True, kw_only=True)
 class Monitored:
-    """A step as the monitor saw it: the last day whose flights had been asked for, and the alarms that were on then."""
+    """A step as the monitor saw it: the last day whose flights had been asked for, and what alarms were on then."""
 
     after: date
     runs: Sequence[MonitorRun]

@@ -209,9 +209,9 @@ class SeasonStory(Story):
         self.season.monitored.append(Monitored(after=after, runs=runs, alarms=self._alarms()))
 
     def _alarms(self) -> list[str]:
-        """The alarms of the monitor that are on."""
+        """What the alarms that are on are about: drift, quality."""
         names = self._reports.outputs["AlarmNames"].split(",")
-        return [each.name for each in alarms(self._deployment.client("cloudwatch"), names) if each.state == "ALARM"]
+        return [each.cause for each in alarms(self._deployment.client("cloudwatch"), names) if each.state == "ALARM"]
 
     def _executions(self) -> list[dict[str, Any]]:
         pages = self._sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=self._pipeline)

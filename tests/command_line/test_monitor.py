@@ -139,7 +139,7 @@ def test_a_run_takes_its_window_and_tells_what_it_found(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(jobs, "run_pipeline", run_pipeline)
     told = run("run", "flight_delay", "--start", "2026-11-24T06:30")
-    assert asked == [{"pipeline": "dev-flight-delay-monitoring", "Start": "2026-11-24T06:30:00+00:00"}]
+    assert asked == [{"pipeline": "dev-flight-delay-monitoring", "Start": "2026-11-24T06:30:00+00:00", "End": "now"}]
     assert "temperature is warmer than in training" in told
     assert "next: The alarm starts a training." in told
 
@@ -150,9 +150,9 @@ def test_status_shows_alarms_and_the_retraining_that_they_started(
     deploy(PipelineName="p", Reports=REPORTS, AlarmNames="drift,quality,gone", RetrainingArn=MACHINE)
     leave("2026/12/01/10", "late", drifted())
     cloudwatch = boto3.client("cloudwatch")
-    for name in ("quality", "drift", "someone else's"):
+    for name, metric in (("quality", "QualityLoss"), ("drift", "DriftedFeatures"), ("someone else's", "m")):
         cloudwatch.put_metric_alarm(
-            AlarmName=name, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, MetricName="m",
+            AlarmName=name, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, MetricName=metric,
             Namespace="n", Period=60, Statistic="Sum", Threshold=1,
         )  # fmt: skip
     cloudwatch.set_alarm_state(AlarmName="drift", StateValue="ALARM", StateReason="2 of 3")
@@ -162,6 +162,7 @@ def test_status_shows_alarms_and_the_retraining_that_they_started(
     monkeypatch.setattr(watched, "newest_retraining", lambda states, machine: loop)
     told = json.loads(run("status", "flight_delay", "--json"))
     assert [(each["name"], each["state"]) for each in told["alarms"]] == [("drift", "ALARM"), ("quality", "OK")]
+    assert [each["cause"] for each in told["alarms"]] == ["drift", "quality"]
     assert told["report"]["moved"] == ["temperature"]
     assert told["retraining"]["status"] == "RUNNING"
     text = run("status", "flight_delay")
@@ -183,6 +184,21 @@ def test_a_retraining_that_was_given_up_tells_each_attempt(deploy: Deploy, monke
     assert "given up, 2026-12-01 10:05" in text
     assert "attempt 1: rejected, auc 0.64 is under 0.65" in text
     assert "attempt 2: waiting, version 4 waits for its approval" in text
+
+
+def test_an_alarm_of_a_formula_is_on_what_its_metrics_are() -> None:
+    def metric(name: str) -> dict[str, Any]:
+        stat = {"Metric": {"Namespace": "n", "MetricName": name}, "Period": 3600, "Stat": "Maximum"}
+        return {"Id": name.lower(), "MetricStat": stat, "ReturnData": False}
+
+    formula = {"Id": "seen", "Expression": "IF(cpu > 0, FILL(monitoredrows, 0))", "ReturnData": True}
+    cloudwatch = boto3.client("cloudwatch")
+    for name, metrics in (("quiet", ["CPU", "MonitoredRows"]), ("own", ["CPU"])):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name, ComparisonOperator="LessThanThreshold", EvaluationPeriods=2, Threshold=1,
+            Metrics=[formula, *map(metric, metrics)],
+        )  # fmt: skip
+    assert [each.cause for each in watched.alarms(cloudwatch, ["quiet", "own"])] == ["silence", "own"]
 
 
 class Loop:

@@ -69,3 +69,14 @@ def test_both_models_answered_for_the_same_flights(season: dict[str, Any]) -> No
 
 def test_page_shows_the_week(page: Path, season: dict[str, Any]) -> None:
     assert season["retrainings"][0]["reason"] in page.read_text(encoding="utf-8")
+
+
+def test_monitor_judged_the_flights_that_were_asked_for_under_their_ids(season: dict[str, Any]) -> None:
+    (seen,) = season["monitored"]
+    assert [run["status"] in ("calm", "drifted") for run in seen["runs"]] == [True]
+    assert len(seen["loads"]) > 10
+    # a quarter of the flights, by the labels that the data workflow wrote: the same metric as that of all of them
+    quality = seen["quality"]
+    assert quality["low"] < season["months"][0]["auc_retrained"] < quality["high"]
+    # the schedule trained, and no alarm
+    assert season["retrainings"][0]["alarms"] == []
