@@ -72,3 +72,7 @@ class Blueprint:
         They are contracts.
         """
         return f"{self.settings.name}-{part.slug}"
+
+    def fleet_name(self, fleet: str) -> str:
+        """The name of a fleet's endpoint, a contract."""
+        return f"{self.settings.name}-fleet-{fleet}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import yaml_source
 from .code_checks import check_dataset, check_model
 from .dataset_settings import Dataset
+from .fleet_settings import check_fleets
 from .model_settings import Model
 from .name_checks import check_names
 from .native_checks import check_images
@@ -134,6 +135,7 @@ def _environment(name: str, platform: Platform, source: YamlSource, declared: _D
     datasets, models = overridden.validate(platform)
     problems += check_studio(environment, source, models, overridden.models)
     problems += check_images(environment, source, models, overridden.models)
+    problems += check_fleets(environment, source, models, overridden.models)
     if environment is None:
         return None
     return EnvironmentSettings(

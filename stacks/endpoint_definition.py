@@ -13,11 +13,12 @@ from mlops_constructs.endpoint_options import (
 from mlops_constructs.endpoint_release import ReleaseLimits
 from mlops_constructs.endpoint_scaling import EndpointScaling, ScheduledCapacity
 from mlops_constructs.endpoint_sizing import EndpointSizing, ServerlessSizing
+from mlops_constructs.inference_component import ComponentOptions, ComponentSizing
 
 from .blueprint import Blueprint
 from .foundation_stack import FoundationStack
 from .model_settings import Model
-from .serving_settings import Scaling, Serving
+from .serving_settings import Component, Scaling, Serving
 
 
 def endpoint_options(
@@ -30,18 +31,12 @@ def endpoint_options(
 ) -> EndpointOptions:
     """The endpoint of a model. Raises ValueError as `EndpointOptions` does."""
     percent, asked = serving.capture_percent, serving.challenger
-    alarms = serving.release.alarms
     return EndpointOptions(
         enabled=serving.enabled,
         sizing=_sizing(serving),
         capture=DataCapture(bucket=lake.capture, percent=percent) if percent else None,
         release=serving.release_policy(),
-        limits=ReleaseLimits(
-            server_error_percent=alarms.server_error_percent,
-            client_error_percent=alarms.client_error_percent,
-            p99_milliseconds=alarms.p99_milliseconds,
-            prediction_shift=alarms.prediction_shift,
-        ),
+        limits=_limits(serving),
         scaling=_scaling(serving.scaling) if serving.scaling else None,
         asynchronous=_asynchronous(serving, lake, model),
         challenger=Challenger(
@@ -52,12 +47,39 @@ def endpoint_options(
         )
         if asked and challenger_arn is not None
         else None,
-        metrics=ServingMetricNames(
-            namespace=f"{blueprint.settings.platform.name}/Serving",
-            environment=blueprint.settings.name,
-            model=model.name,
-        ),
+        metrics=_metrics(blueprint, model),
         topic=foundation.alarms,
+    )
+
+
+def component_options(
+    blueprint: Blueprint, model: Model, serving: Serving, component: Component, foundation: FoundationStack
+) -> ComponentOptions:
+    """The component of a model on a fleet. Raises ValueError as `ComponentOptions` does."""
+    return ComponentOptions(
+        enabled=serving.enabled,
+        sizing=ComponentSizing(copies=component.copies, memory_mb=component.memory_mb, cpus=component.cpus),
+        release=serving.release_policy(),
+        limits=_limits(serving),
+        scaling=_scaling(serving.scaling) if serving.scaling else None,
+        metrics=_metrics(blueprint, model),
+        topic=foundation.alarms,
+    )
+
+
+def _limits(serving: Serving) -> ReleaseLimits:
+    alarms = serving.release.alarms
+    return ReleaseLimits(
+        server_error_percent=alarms.server_error_percent,
+        client_error_percent=alarms.client_error_percent,
+        p99_milliseconds=alarms.p99_milliseconds,
+        prediction_shift=alarms.prediction_shift,
+    )
+
+
+def _metrics(blueprint: Blueprint, model: Model) -> ServingMetricNames:
+    return ServingMetricNames(
+        namespace=f"{blueprint.settings.platform.name}/Serving", environment=blueprint.settings.name, model=model.name
     )
 
 

@@ -12,6 +12,7 @@ from mlops_constructs.experiments import Experiments
 from .batch_stack import BatchStack
 from .blueprint import Blueprint
 from .data_stack import DataStack
+from .fleet_stack import FleetStack
 from .foundation_stack import FoundationStack
 from .lineage import UNKNOWN_COMMIT
 from .model_settings import Model
@@ -47,6 +48,18 @@ class EnvironmentStage(Stage):
         if settings.environment.studio and settings.environment.studio.mlflow:
             studio = StudioStack(self, "studio", blueprint=blueprint, foundation=foundation, lake=data.lake)
             experiments = studio.experiments
+        self._fleets = {
+            name: FleetStack(
+                self,
+                f"fleet-{name}",
+                blueprint=blueprint,
+                name=name,
+                fleet=fleet,
+                foundation=foundation,
+                lake=data.lake,
+            )
+            for name, fleet in settings.environment.fleets.items()
+        }
         trainings = {}
         for model in settings.models:
             training = trainings[model.name] = TrainingStack(
@@ -86,6 +99,8 @@ class EnvironmentStage(Stage):
                 registry=training.registry,
             )
             asked.append(serving)
+            if model.serving.component:
+                serving.add_stack_dependency(self._fleets[model.serving.component.fleet])
         if model.batch is not None:
             batch = BatchStack(
                 self,

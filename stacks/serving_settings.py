@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from mlops_constructs.endpoint_release import ReleasePolicy
 
-from .setting_types import InstanceType, Percent, Positive, Section
+from .setting_types import FleetName, InstanceType, Percent, Positive, Section
 from .trigger_settings import CheckedSchedule
 
 Limit = Annotated[float, Field(gt=0)]
@@ -115,6 +115,19 @@ class Challenger(Section):
     """Its machines, of the endpoint's type."""
 
 
+class Component(Section):
+    """A place on machines that models share, instead of an endpoint of its own."""
+
+    fleet: FleetName
+    """One of the environment's fleets."""
+    copies: Positive = 1
+    """Containers of the model. With scaling, how many a release begins with."""
+    memory_mb: Annotated[int, Field(ge=128)] = 1024
+    """Memory that each copy is promised, and gets no more of, in MiB."""
+    cpus: Annotated[float, Field(ge=0.25)] | None = None
+    """Cores that each copy is promised; left out: none."""
+
+
 class Serving(Section):
     """The endpoint."""
 
@@ -136,36 +149,49 @@ class Serving(Section):
     """Answers by S3; left out: at once."""
     challenger: Challenger | None = None
     """A second version beside the one that serves; left out: none."""
+    component: Component | None = None
+    """On a fleet of the environment that several models share, whose machines are then those of the model; `scaling`
+    counts copies. Left out: an endpoint of its own."""
 
     def release_policy(self) -> ReleasePolicy:
         """How a new version takes over. Raises ValueError for what SageMaker refuses."""
         release = self.release
         return ReleasePolicy(
-            strategy=release.strategy or ("canary" if self._least_instances() > 1 else "all_at_once"),
+            strategy=release.strategy or (self._in_parts() if self._least_instances() > 1 else "all_at_once"),
             percent=release.percent,
             wait_seconds=60 * release.wait_minutes,
             bake_seconds=60 * release.bake_minutes,
         )
 
+    def _in_parts(self) -> Literal["canary", "rolling"]:
+        return "rolling" if self.component else "canary"
+
+    @property
+    def _count(self) -> tuple[int, tuple[str, ...]]:
+        """How many there are to begin with, and the setting that says so."""
+        if self.component:
+            return self.component.copies, ("component", "copies")
+        return self.instance_count, ("instance_count",)
+
     def _least_instances(self) -> int:
+        count, _ = self._count
         if self.scaling is None:
-            return self.instance_count
-        return min(self.instance_count, self.scaling.minimum, *(each.minimum for each in self.scaling.schedules))
+            return count
+        return min(count, self.scaling.minimum, *(each.minimum for each in self.scaling.schedules))
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Serving:
+        if self.component:
+            self._check_component()
         try:
             self.release_policy().check(self._least_instances())
         except ValueError as error:
             raise _refused(f"can't be done: {error}", "release") from error
         if self.serverless:
             self._check_serverless(self.serverless)
-        scaling = self.scaling
-        if scaling and not scaling.minimum <= self.instance_count <= scaling.maximum:
-            raise _refused(
-                f"must be from {scaling.minimum} to {scaling.maximum} as scaling says, got {self.instance_count}",
-                "instance_count",
-            )
+        scaling, (count, at) = self.scaling, self._count
+        if scaling and not scaling.minimum <= count <= scaling.maximum:
+            raise _refused(f"must be from {scaling.minimum} to {scaling.maximum} as scaling says, got {count}", *at)
         if self._least_instances() == 0 and not self.asynchronous:
             raise _refused("goes down to 0 instances, which only an asynchronous endpoint may", "scaling")
         if self.challenger:
@@ -190,6 +216,24 @@ class Serving(Section):
                 f"got {serverless.provisioned_concurrency}",
                 "serverless",
                 "provisioned_concurrency",
+            )
+
+    def _check_component(self) -> None:
+        for name, value in (
+            ("serverless", self.serverless),
+            ("asynchronous", self.asynchronous),
+            ("challenger", self.challenger),
+        ):
+            if value is not None:
+                raise _refused("is not for a component of a fleet; leave one of the two out", name)
+        if self.release.strategy not in (None, "all_at_once", "rolling"):
+            raise _refused(
+                f"must be rolling or all_at_once for a component, got {self.release.strategy}", "release", "strategy"
+            )
+        if self.capture_percent:
+            raise _refused(
+                "must be 0 with component: a fleet captures nothing, as requests of all its models would lie together",
+                "capture_percent",
             )
 
     def _check_challenger(self, challenger: Challenger) -> None:

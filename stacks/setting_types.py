@@ -14,6 +14,7 @@ _COLUMN_TYPE = r"^(string|boolean|int|bigint|float|double|date|timestamp|decimal
 _DAY = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 _EMAIL = r"^[^@\s]+@[^@\s]+$"
 _ENVIRONMENT = r"^[a-z][a-z0-9]{0,11}$"
+_FLEET = r"^[a-z][a-z0-9]{0,19}$"
 _INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 _MODEL = r"^[a-z]([a-z0-9_]{0,39}[a-z0-9])?$"
 _PLATFORM = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
@@ -34,6 +35,7 @@ EXAMPLES: Mapping[str, str] = {
     _DAY: '"2013-01-01", a day in quotes',
     _EMAIL: "somebody@example.com",
     _ENVIRONMENT: "staging: up to 12 small letters and digits, a letter first",
+    _FLEET: "small: up to 20 small letters and digits, a letter first",
     _INSTANCE_TYPE: "ml.m5.xlarge",
     _MODEL: "flight_delay: up to 41 small letters, digits and _",
     _PLATFORM: "my-platform: small letters, digits and single dashes",
@@ -73,6 +75,7 @@ Day = Annotated[str, Field(pattern=_DAY)]
 Description = Annotated[str, Field(min_length=1, max_length=1024)]
 Email = Annotated[str, Field(pattern=_EMAIL)]
 EnvironmentName = Annotated[str, Field(pattern=_ENVIRONMENT)]
+FleetName = Annotated[str, Field(pattern=_FLEET)]
 InstanceType = Annotated[str, Field(pattern=_INSTANCE_TYPE)]
 ModelName = Annotated[str, Field(pattern=_MODEL)]
 Percent = Annotated[int, Field(ge=0, le=100)]

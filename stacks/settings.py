@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .dataset_settings import Dataset
+from .fleet_settings import Fleet
 from .model_settings import Model
 from .native_settings import Native
 from .registry_settings import Registry, check_sharing
@@ -20,6 +21,7 @@ from .setting_types import (
     DatasetName,
     Email,
     EnvironmentName,
+    FleetName,
     ModelName,
     PlatformName,
     Positive,
@@ -111,6 +113,8 @@ class Environment(Section):
     """Where people experiment; left out: nowhere, and trainings are not tracked."""
     registry: Registry = Field(default_factory=Registry)
     """The model registries; left out: only this account uses them."""
+    fleets: dict[FleetName, Fleet] = Field(default_factory=dict)
+    """Machines that several models share, by name: models with serving.component are on one."""
     native: Native | None = None
     """Images of SageMaker's own Debugger, Clarify and Model Monitor, for accounts that have them; left out: none."""
     alarm_email: Email | None = None
@@ -139,6 +143,14 @@ class EnvironmentSettings(Section):
     environment: Environment
     datasets: tuple[Dataset, ...]
     models: tuple[Model, ...]
+
+    def on_fleet(self, name: str) -> list[Model]:
+        """The models that have a component on a fleet."""
+        return [
+            model
+            for model in self.models
+            if model.serving and model.serving.component and model.serving.component.fleet == name
+        ]
 
     def readers_of(self, dataset: Dataset) -> list[Model]:
         """The models that are made from a dataset."""

@@ -21,6 +21,7 @@ _POLL_GROWTH = 1.2
 LONGEST_SECONDS = 24 * 3600
 """After which a release is given up: an endpoint's update ends within eight hours, and it may have to wait for one."""
 _MOST_REFUSALS = 5  # of CloudFormation, and of an endpoint that is being scaled
+_SCALED = ("endpoint", "inference component")  # what SageMaker refuses to update while it is being scaled
 _DESCRIPTION_LENGTH = 1024  # of an approval
 _UPDATABLE = (
     "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
@@ -260,6 +261,7 @@ def _judge(release: Release) -> dict[str, State]:
     failed = f"{mine}[$contains(ResourceStatus, '_FAILED')][-1]"
     ended = f"{mine}[ResourceType = 'AWS::CloudFormation::Stack' and ResourceStatus = 'UPDATE_COMPLETE'][0]"
     said = f"{failed}.LogicalResourceId & ': ' & {failed}.ResourceStatusReason"
+    being_scaled = " or ".join(f"$contains($why, 'in-progress {what}')" for what in _SCALED)
     rolled_back = "$contains($status, 'ROLLBACK') ? 'failed' : 'unknown'"
     return {
         "FindOutcome": task(
@@ -283,7 +285,7 @@ def _judge(release: Release) -> dict[str, State]:
             "Choices": [
                 {"Condition": "{% $outcome = 'released' %}", "Next": "Record"},
                 {
-                    "Condition": f"{{% $contains($why, 'in-progress endpoint') and $refusals < {_MOST_REFUSALS} %}}",
+                    "Condition": f"{{% ({being_scaled}) and $refusals < {_MOST_REFUSALS} %}}",
                     "Assign": {"refusals": "{% $refusals + 1 %}"},
                     "Next": "WaitForTurn",
                 },

@@ -144,6 +144,7 @@ def everything_set() -> EnvironmentSettings:
             },
             "budget": {"monthly_usd": 500, "email": "owner@example.com"},
             "alarm_email": "operator@example.com",
+            "fleets": {"small": {"instance_type": "ml.c5.large", "minimum": 1, "maximum": 3}},
             "native": NATIVE,
             "registry": {"shared_with": ["111122223333"]},
             "studio": {"mlflow": True, "domain": {"idle_minutes": 120}, "teams": TEAMS},

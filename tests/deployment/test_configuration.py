@@ -162,7 +162,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
             "removel: destroy\n",
             [
                 "config/dev.yaml:1: removel is not a known key; did you mean 'removal'?; known here: account, "
-                "alarm_email, budget, capture_retention_days, datasets, log_retention_days, models, native, "
+                "alarm_email, budget, capture_retention_days, datasets, fleets, log_retention_days, models, native, "
                 "network, quarantine_retention_days, query_limit_gb, region, registry, removal, studio"
             ],
             id="unknown key",
@@ -249,7 +249,7 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
                 "config/dev.yaml:1: removal must be one of 'destroy' or 'retain', got 'gone'",
                 "config/dev.yaml:6: models.late.training.test_days must be at least 1, got 0",
                 "config/dev.yaml:5: models.late.serving.instances is not a known key; did you mean "
-                "'instance_type'?; known here: asynchronous, capture_percent, challenger, enabled, instance_count, "
+                "'instance_type'?; known here: asynchronous, capture_percent, challenger, component, enabled, instance_count, "
                 "instance_type, release, scaling, serverless",
             ],
             id="wrong overrides, beside other errors",

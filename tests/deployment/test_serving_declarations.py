@@ -29,6 +29,7 @@ DECLARED = "ml_code/models/flight_delay/model.yaml"
 SCALING = {"minimum": 1, "maximum": 6}
 ASYNC = {"asynchronous": {}, "scaling": {**SCALING, "minimum": 0}}
 SERVERLESS = {"capture_percent": 0, "serverless": {"memory_mb": 3072}}
+COMPONENT = {"capture_percent": 0, "component": {"fleet": "small"}}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
     "off": {"enabled": False},
@@ -64,6 +65,13 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "split": {"challenger": {"mode": "split", "percent": 20}},
     "machine": {"instance_type": "ml.c5.large"},
     "uncaptured": {"capture_percent": 0},
+    "component": COMPONENT,
+    "copies": {**COMPONENT, "component": {"fleet": "small", "copies": 2}},
+    "memory": {**COMPONENT, "component": {"fleet": "small", "memory_mb": 512}},
+    "cores": {**COMPONENT, "component": {"fleet": "small", "cpus": 0.5}},
+    "other": {**COMPONENT, "component": {"fleet": "large"}},
+    "copied": {**COMPONENT, "scaling": SCALING},
+    "away": {**COMPONENT, "enabled": False},
 }  # fmt: skip
 
 
@@ -116,7 +124,9 @@ def test_each_setting_changes_the_stack(name: str, variants: Templates) -> None:
     base = {"quiet": "plain", "hasty": "scaled", "slower": "scaled", "growing": "scaled", "busier": "scaled",
             "more": "scaled", "daily": "scaled", "patient": "asynchronous", "parallel": "asynchronous",
             "provisioned": "serverless", "concurrent": "serverless", "half": "shadow", "pair": "shadow",
-            "waiting": "canary", "percent": "canary"}.get(name, "plain")  # fmt: skip
+            "waiting": "canary", "percent": "canary", "copies": "component", "memory": "component",
+            "cores": "component", "other": "component", "copied": "component",
+            "away": "component"}.get(name, "plain")  # fmt: skip
     changed, unchanged = (json.dumps(variants[each]["Resources"], sort_keys=True) for each in (name, base))
     # the state machine of releases names its stack
     assert changed.replace(f"dev-{name}", "dev-stack") != unchanged.replace(f"dev-{base}", "dev-stack")
@@ -296,9 +306,71 @@ def test_serverless_endpoint_has_neither_instances_nor_capture_nor_a_release_in_
     assert "DeploymentConfig" not in only(variants["serverless"], "AWS::SageMaker::Endpoint")
 
 
+def test_component_is_the_released_version_on_the_fleet_and_has_a_name_that_stays(variants: Templates) -> None:
+    template = variants["component"]
+    component = only(template, "AWS::SageMaker::InferenceComponent")
+    (model,) = [name for name, each in template["Resources"].items() if each["Type"] == "AWS::SageMaker::Model"]
+    assert (component["InferenceComponentName"], component["EndpointName"]) == ("dev-flight-delay", "dev-fleet-small")
+    assert component["Specification"] == {
+        "ModelName": {"Fn::GetAtt": [model, "ModelName"]},
+        "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024, "MaxMemoryRequiredInMb": 1024},
+    }
+    assert "ModelName" not in template["Resources"][model]["Properties"]
+    assert of_type(template, "AWS::SageMaker::Endpoint") == []
+    told = {name: each["Value"] for name, each in template["Outputs"].items()}
+    assert told["EndpointName"] == "dev-fleet-small"
+    assert told["InferenceComponentName"] == "dev-flight-delay"
+
+
+def test_copies_go_over_in_steps_that_alarms_take_back_and_one_alone_at_once(variants: Templates) -> None:
+    template = variants["copies"]
+    deployment = only(template, "AWS::SageMaker::InferenceComponent")["DeploymentConfig"]
+    assert deployment["RollingUpdatePolicy"]["MaximumBatchSize"] == {"Type": "CAPACITY_PERCENT", "Value": 10}
+    alarms = {name: each for name, each in template["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    watched = deployment["AutoRollbackConfiguration"]["Alarms"]
+    assert [each["AlarmName"]["Ref"] for each in watched] == list(alarms)
+    for name, alarm in alarms.items():
+        assert "Model" in json.dumps(alarm["Properties"]["AlarmName"]), "new each release"
+        metrics = [
+            each["MetricStat"]["Metric"] for each in alarm["Properties"].get("Metrics", []) if "MetricStat" in each
+        ]
+        for metric in metrics or [alarm["Properties"]]:
+            dimensions = {each["Name"] for each in metric["Dimensions"]}
+            assert dimensions == ({"Endpoint", "Fleet"} if "Shift" in name else {"InferenceComponentName"})
+    assert "DeploymentConfig" not in only(variants["component"], "AWS::SageMaker::InferenceComponent")
+
+
+def test_copies_follow_the_traffic(variants: Templates) -> None:
+    target = only(variants["copied"], "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert target["ResourceId"] == "inference-component/dev-flight-delay"
+    assert target["ScalableDimension"] == "sagemaker:inference-component:DesiredCopyCount"
+    policy = only(variants["copied"], "AWS::ApplicationAutoScaling::ScalingPolicy")
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]
+    assert tracked == {"PredefinedMetricType": "SageMakerInferenceComponentInvocationsPerCopy"}
+
+
+def test_component_that_is_off_keeps_its_role_and_logs(variants: Templates) -> None:
+    on, off = (set(variants[name]["Resources"]) for name in ("component", "away"))
+    gone = {variants["component"]["Resources"][name]["Type"] for name in on - off}
+    assert off < on
+    assert gone == {"AWS::SageMaker::Model", "AWS::SageMaker::InferenceComponent", "AWS::CloudWatch::Alarm"}
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
+        ({**COMPONENT, "serverless": {}}, "is not for a component of a fleet"),
+        ({**COMPONENT, "asynchronous": {}}, "is not for a component of a fleet"),
+        ({**COMPONENT, "challenger": {}}, "is not for a component of a fleet"),
+        ({"component": {"fleet": "small"}}, "must be 0 with component: a fleet captures nothing"),
+        (
+            {**COMPONENT, "release": {"strategy": "canary"}},
+            "must be rolling or all_at_once for a component, got canary",
+        ),
+        ({**COMPONENT, "release": {"strategy": "rolling"}}, "rolling moves 10 % of 1 instance"),
+        ({**COMPONENT, "scaling": {"minimum": 2}}, "must be from 2 to 4 as scaling says, got 1"),
+        ({**COMPONENT, "scaling": {"minimum": 0}}, "only an asynchronous endpoint may"),
+        ({"component": {"fleet": "Small-1"}, "capture_percent": 0}, "String should match pattern"),
         ({"release": {"strategy": "canary"}}, "canary moves 10 % of 1 instance.*more instances"),
         ({"instance_count": 3, "release": {"percent": 40}}, r"canary moves 40 % of 3 instances, which is 2"),
         ({"instance_count": 4, "release": {"strategy": "linear", "percent": 5}}, "linear must lie between 10 and 50"),

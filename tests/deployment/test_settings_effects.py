@@ -33,7 +33,8 @@ from tests.deployment.snapshots import without_name
 NETWORK = {"vpc_id": "vpc-0000000a", "subnet_ids": ["subnet-0000000a"], "security_group_ids": ["sg-0000000a"]}
 STUDIO = {"mlflow": True, "domain": {}, "teams": {"delays": {"users": ["ada"], "models": ["flight_delay"]}}}
 BUDGET = {"monthly_usd": 10, "email": "a@example.com"}
-SURROUNDINGS = {"network": NETWORK, "budget": BUDGET, "studio": STUDIO}
+FLEETS = {"small": {"maximum": 3}}
+SURROUNDINGS = {"network": NETWORK, "budget": BUDGET, "studio": STUDIO, "fleets": FLEETS}
 
 CHANGES: Mapping[str, Any] = {
     "platform.name": "other",
@@ -54,6 +55,9 @@ CHANGES: Mapping[str, Any] = {
     "environment.studio.teams.delays.instance_type": "ml.m5.large",
     "environment.studio.teams.delays.job_instance_types": ["ml.c5.xlarge"],
     "environment.studio.teams.delays.volume_gb": 50,
+    "environment.fleets.small.instance_type": "ml.c5.large",
+    "environment.fleets.small.minimum": 2,
+    "environment.fleets.small.maximum": 4,
     "environment.budget.monthly_usd": 11,
     "environment.budget.email": "b@example.com",
     "environment.alarm_email": "b@example.com",
@@ -156,8 +160,8 @@ def test_every_setting_is_tried_or_known_to_serve_elsewhere() -> None:
     every -= set(settings_of(Tuning, "model.training.tuning"))  # tried by test_tuning_declarations
     every -= {*settings_of(Native, "environment.native"), "model.training.debugger", "model.native_checks"}
     every -= {*settings_of(AutoML, "model.training.automl"), "model.training.algorithm"}
-    # Tables, columns and teams have names of their own, which no setting has.
-    tried = {re.sub(r"\.(tables|columns|teams)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
+    # Tables, columns, teams and fleets have names of their own, which no setting has.
+    tried = {re.sub(r"\.(tables|columns|teams|fleets)\.\w+(?=\.)", r".\1", path.split("+")[0]) for path in CHANGES}
     assert every == tried | {"environment.region", "model.gate.maximum"} | set(ELSEWHERE)
 
 
