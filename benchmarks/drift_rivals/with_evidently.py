@@ -7,7 +7,6 @@ import time
 BEGAN = time.perf_counter()
 
 import json  # noqa: E402
-import resource  # noqa: E402
 import sys  # noqa: E402
 import warnings  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -18,6 +17,7 @@ warnings.filterwarnings("ignore")
 import pandas as pd  # noqa: E402
 from evidently import DataDefinition, Dataset, Report  # noqa: E402
 from evidently.presets import DataDriftPreset  # noqa: E402
+from peak_memory import peak_mb  # noqa: E402
 
 IMPORTED = time.perf_counter()
 
@@ -55,5 +55,4 @@ def windows(reference: Path, folder: Path, asked: dict[str, Any]) -> dict[str, A
 if __name__ == "__main__":
     what = {"compare": compare, "windows": windows}[sys.argv[1]]
     result = what(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak, "found": result}))
+    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak_mb(), "found": result}))

@@ -7,10 +7,11 @@ import time
 BEGAN = time.perf_counter()
 
 import json  # noqa: E402
-import resource  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
+
+from peak_memory import peak_mb  # noqa: E402
 
 from model_runtime.monitor.baseline import sketch_rows  # noqa: E402
 from model_runtime.monitor.drift import find_drift  # noqa: E402
@@ -51,5 +52,4 @@ def windows(reference: Path, folder: Path, asked: dict[str, Any]) -> dict[str, A
 if __name__ == "__main__":
     what = {"compare": compare, "windows": windows}[sys.argv[1]]
     result = what(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak, "found": result}))
+    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak_mb(), "found": result}))

@@ -7,13 +7,13 @@ import time
 BEGAN = time.perf_counter()
 
 import json  # noqa: E402
-import resource  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pandas as pd  # noqa: E402
 import whylogs  # noqa: E402
+from peak_memory import peak_mb  # noqa: E402
 
 IMPORTED = time.perf_counter()
 
@@ -33,5 +33,4 @@ def compare(reference: Path, current: Path, asked: dict[str, Any]) -> dict[str, 
 
 if __name__ == "__main__":
     result = compare(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak, "found": result}))
+    print(json.dumps({"import_seconds": IMPORTED - BEGAN, "peak_mb": peak_mb(), "found": result}))
