@@ -128,7 +128,8 @@ def predict(
         raise ValueError("name either a CSV file, or a number of published rows with --sample")
     declared = declaration(model)
     deployment = Deployment(environment, boto3.session.Session())
-    endpoint = deployment.outputs(f"{dashed(model)}-serving").get("EndpointName")
+    serving = deployment.outputs(f"{dashed(model)}-serving")
+    endpoint, component = serving.get("EndpointName"), serving.get("InferenceComponentName")
     if not endpoint:
         raise DeploymentError(
             f"{model} has no endpoint in {environment} yet: `mlops model approve {model}` releases a version to it"
@@ -138,7 +139,8 @@ def predict(
         rows = scoring.read_rows(file, features)
     else:
         rows = published.newest_rows(deployment, deployed_dataset(deployment, declared["data"]["dataset"]), sample)
-    answers = scoring.invoke_csv(deployment.client("sagemaker-runtime"), endpoint, rows.select(features))
+    runtime = deployment.client("sagemaker-runtime")
+    answers = scoring.invoke_csv(runtime, endpoint, rows.select(features), component=component)
     shown = rows.select([name for name in rows.columns if name not in features] or rows.columns[:4])
     output = io.StringIO()
     shown.with_columns(pl.Series("prediction", answers)).write_csv(output)

@@ -110,15 +110,24 @@ def ask_singly(
     return np.asarray(taken)
 
 
-def invoke_csv(runtime: Any, endpoint: str, rows: pl.DataFrame, *, inference_id: str | None = None) -> list[float]:
+def invoke_csv(
+    runtime: Any,
+    endpoint: str,
+    rows: pl.DataFrame,
+    *,
+    inference_id: str | None = None,
+    component: str | None = None,
+) -> list[float]:
     """Return the prediction for each row, sent as CSV without a header; nulls are empty fields.
 
-    `inference_id` is what ground truth finds the request by; none if left out. Raises ValueError when the endpoint
+    `inference_id` is what ground truth finds the request by; none if left out. `component` is the model on an endpoint
+    that several share; none where the endpoint is one model's. Raises ValueError when the endpoint
     answers another number of predictions, or something that is none.
     """
     body = io.BytesIO()
     rows.write_csv(body, include_header=False)
-    named = {"InferenceId": inference_id} if inference_id else {}
+    named = {"InferenceId": inference_id, "InferenceComponentName": component}
+    named = {name: value for name, value in named.items() if value}
     answer = runtime.invoke_endpoint(
         EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body.getvalue(), **named
     )

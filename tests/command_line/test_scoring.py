@@ -34,9 +34,13 @@ class Endpoint:
     def __init__(self) -> None:
         self.requests: list[int] = []
         self.ids: list[str] = []
+        self.components: list[str] = []
 
-    def invoke_endpoint(self, *, Body: bytes, InferenceId: str = "", **_: Any) -> dict[str, Any]:
+    def invoke_endpoint(
+        self, *, Body: bytes, InferenceId: str = "", InferenceComponentName: str = "", **_: Any
+    ) -> dict[str, Any]:
         self.ids.append(InferenceId)
+        self.components.append(InferenceComponentName)
         rows = Body.decode().splitlines()
         self.requests.append(len(rows))
         return {"Body": io.BytesIO("\n".join(row.split(",")[0] for row in rows).encode())}
@@ -56,6 +60,13 @@ def test_rows_asked_for_singly_have_the_ids_that_labels_find() -> None:
     taken = scoring.ask_singly(endpoint, "e", frame, ["x"], ["flight"])
     assert (endpoint.requests, endpoint.ids) == ([1, 1], ["2013-07-04/UA%201", "2013-07-04/B6%20725"])
     assert taken.shape == (2,)
+
+
+def test_model_on_a_shared_endpoint_is_asked_for_by_its_name() -> None:
+    endpoint, frame = Endpoint(), pl.DataFrame({"x": [0.1]})
+    scoring.invoke_csv(endpoint, "dev-fleet-small", frame, component="dev-late")
+    scoring.invoke_csv(endpoint, "dev-late", frame)
+    assert endpoint.components == ["dev-late", ""]
 
 
 def test_answers_that_do_not_match_the_rows_are_refused() -> None:
