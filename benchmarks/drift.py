@@ -75,11 +75,17 @@ def run_side(name: str, what: str, reference: Path, current: Path, asked: Any, o
     python = Path(sys.executable) if name == "runtime" else environment()
     command = [str(python), str(RIVALS / f"with_{name}.py"), what, str(reference), str(current), json.dumps(asked)]
     kept = {each: os.environ[each] for each in ("PATH", "HOME") if each in os.environ}
+    paths = os.pathsep.join(map(str, (ROOT, RUNTIME)))
     most = int(options.memory_gb * (1 << 30))
     try:
         done = subprocess.run(
             command,
-            env={**kept, "PYTHONPATH": str(RUNTIME), "DO_NOT_TRACK": "1", "WHYLOGS_NO_ANALYTICS": "True"},
+            env={
+                **kept,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{RUNTIME}",
+                "DO_NOT_TRACK": "1",
+                "WHYLOGS_NO_ANALYTICS": "True",
+            },
             capture_output=True,
             text=True,
             timeout=options.seconds,

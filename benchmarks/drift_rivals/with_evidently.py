@@ -17,7 +17,8 @@ warnings.filterwarnings("ignore")
 import pandas as pd  # noqa: E402
 from evidently import DataDefinition, Dataset, Report  # noqa: E402
 from evidently.presets import DataDriftPreset  # noqa: E402
-from peak_memory import peak_mb  # noqa: E402
+
+from benchmarks.drift_rivals.peak_memory import peak_mb  # noqa: E402
 
 IMPORTED = time.perf_counter()
 

@@ -11,8 +11,7 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-from peak_memory import peak_mb  # noqa: E402
-
+from benchmarks.drift_rivals.peak_memory import peak_mb  # noqa: E402
 from model_runtime.monitor.baseline import sketch_rows  # noqa: E402
 from model_runtime.monitor.drift import find_drift  # noqa: E402
 from model_runtime.monitor.drift_limits import DriftLimits  # noqa: E402

@@ -13,7 +13,8 @@ from typing import Any  # noqa: E402
 
 import pandas as pd  # noqa: E402
 import whylogs  # noqa: E402
-from peak_memory import peak_mb  # noqa: E402
+
+from benchmarks.drift_rivals.peak_memory import peak_mb  # noqa: E402
 
 IMPORTED = time.perf_counter()
 
