@@ -82,7 +82,7 @@ def run_side(name: str, what: str, reference: Path, current: Path, asked: Any, o
             command,
             env={
                 **kept,
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{RUNTIME}",
+                "PYTHONPATH": paths,
                 "DO_NOT_TRACK": "1",
                 "WHYLOGS_NO_ANALYTICS": "True",
             },
