@@ -75,4 +75,4 @@ lock: install ## resolve the pinned requirements again
 
 clean: ## remove everything that was installed or built
 	@test ! -x $(BIN)/python || $(BIN)/python -m mlops_cli local stop --all 2>/dev/null || true
-	@rm -rf $(VENV) $(SDK) node_modules cdk.out .local_aws build constructs/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(SDK) .venv-drift .venv-serving node_modules cdk.out .local_aws build constructs/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
