@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Environment, Stack, Stage, Tags
+from aws_cdk import Environment, Stage, Tags
 from constructs import Construct
 
 from mlops_constructs.experiments import Experiments
@@ -86,7 +86,7 @@ class EnvironmentStage(Stage):
         training: TrainingStack,
     ) -> None:
         """Where a model's versions are asked, and what watches that."""
-        asked: list[Stack] = []
+        asked: list[ServingStack | BatchStack] = []
         if model.serving is not None:
             serving = ServingStack(
                 self,
@@ -123,6 +123,7 @@ class EnvironmentStage(Stage):
                 foundation=foundation,
                 data=data,
                 training=training,
+                releases=[stack.release for stack in asked],
             )
             for stack in asked:
                 monitoring.add_stack_dependency(stack)

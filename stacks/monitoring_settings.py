@@ -90,8 +90,8 @@ class Monitoring(Section):
     """What the model is asked today, compared with what it was trained on."""
 
     engine: Literal["runtime", "native"] = "runtime"
-    """runtime: a job of our own. native: SageMaker Model Monitor's schedules beside the dashboard, for accounts that
-    have Model Monitor, which is closed to new customers since 2026-07-30."""
+    """runtime: a job of our own. native: SageMaker Model Monitor's schedules beside it, for accounts that have Model
+    Monitor, which is closed to new customers since 2026-07-30; alarms go by our job in both cases."""
     schedule: CheckedSchedule = "cron(0 10 * * ? *)"
     """When it looks, in UTC: cron(0 10 * * ? *), every day at ten, or rate(1 day)."""
     window_days: Annotated[int, Field(ge=1, le=90)] = 7
@@ -166,6 +166,24 @@ def is_rare(schedule: str) -> bool:
     return day not in "*?" or month != "*" or not re.fullmatch(r"[*?]|MON-FRI|2-6", weekday.upper())
 
 
+def native_schedule(schedule: str) -> str | None:
+    """The schedule as Model Monitor takes it: each hour, some hours from midnight on, or each day; None if it can't.
+
+    Source: ScheduleConfig in the SageMaker API reference, which knows these forms alone.
+    """
+    kind, _, content = schedule.removesuffix(")").partition("(")
+    if kind == "rate":
+        number, unit = content.split()
+        hours = int(number) * {"minute": 0, "hour": HOUR, "day": DAY}[unit.removesuffix("s")]
+        forms = {HOUR: "cron(0 * ? * * *)", DAY: "cron(0 0 ? * * *)"}
+        return forms.get(hours, f"cron(0 0/{hours} ? * * *)" if HOUR < hours < DAY else None)
+    minute, hour, *days = content.split()
+    daily = all(each in "*?" for each in days)
+    if minute != "0" or not daily or not re.fullmatch(r"\*|\d+(/\d+)?", hour):
+        return None
+    return f"cron(0 {hour} ? * * *)"
+
+
 def check_monitoring(model: Any) -> None:
     """Raise for monitoring that has nothing to look at, or looks for what the model doesn't have."""
     monitoring = model.monitoring
@@ -235,6 +253,13 @@ def _check_native(model: Any) -> None:
             "needs an endpoint whose requests are captured: Model Monitor looks at nothing else here; "
             "set serving and its capture_percent, or engine: runtime",
             "engine",
+            at_model=True,
+        )
+    if native_schedule(model.monitoring.schedule) is None:
+        raise _refused(
+            f"must be each hour, every some hours or each day on the hour for Model Monitor, as cron(0 10 * * ? *) or "
+            f"rate(6 hours), got {model.monitoring.schedule}",
+            "schedule",
             at_model=True,
         )
     if model.training.algorithm == "automl":

@@ -30,13 +30,15 @@ from .monitoring_definition import (
     monitoring_definition,
 )
 from .monitoring_settings import Monitoring, Retrain, causes_of, retraining_causes, watches_endpoint
+from .native_monitoring import NativeMonitoring
 from .training_stack import TrainingStack
 
 
 class MonitoringStack(Stack):
     """Deploys before anything serves: runs without requests say so, and alarms stay off.
 
-    `releases` are the state machines that release versions of the model, of which the dashboard shows what they did.
+    `releases` are the state machines that release versions of the model, that of the endpoint first where there is one;
+    the dashboard shows what they did.
     """
 
     def __init__(
@@ -65,6 +67,19 @@ class MonitoringStack(Stack):
         self.alarms = self._define_alarms(foundation.alarms)
         self.retraining = self._define_retraining(foundation, training)
         self.dashboard = self._define_dashboard(training, releases)
+        if monitoring.engine == "native" and self._endpoint_name:
+            NativeMonitoring(
+                self,
+                "Native",
+                blueprint=blueprint,
+                model=model,
+                monitoring=monitoring,
+                endpoint_name=self._endpoint_name,
+                foundation=foundation,
+                lake=data.lake,
+                registry=training.registry,
+                release=releases[0],
+            )
         names = [alarm.alarm_name for alarm in self.alarms.by_cause.values()]
         CfnOutput(self, "PipelineName", value=self.monitor.pipeline_name)
         CfnOutput(self, "Reports", value=self._reports)

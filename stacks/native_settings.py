@@ -116,4 +116,7 @@ def images_needed(model: Any) -> Mapping[str, tuple[str | int, ...]]:
         found["debugger_image"] = ("training", "debugger")
     for index, check in enumerate(model.native_checks):
         found.setdefault(IMAGES[check], ("native_checks", index))
+    if model.monitoring and model.monitoring.engine == "native":
+        for image in ("monitor_image", "clarify_image"):
+            found.setdefault(image, ("monitoring", "engine"))
     return found

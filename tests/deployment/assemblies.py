@@ -121,7 +121,11 @@ NATIVE_CHECKS = ["data_quality", "data_bias", "model_bias", "explainability"]
 def with_native_services(model: Model) -> Model:
     """A model that asks for everything that SageMaker itself has for it."""
     data = model.model_dump()
-    changes = {"native_checks": NATIVE_CHECKS, "training": {**data["training"], "debugger": "native"}}
+    changes = {
+        "native_checks": NATIVE_CHECKS,
+        "training": {**data["training"], "debugger": "native"},
+        "monitoring": {**data["monitoring"], "engine": "native"},
+    }
     return Model.model_validate({**data, **changes})
 
 
