@@ -243,9 +243,6 @@ def test_distances_and_probabilities_are_those_of_scipy() -> None:
     assert distances.chi_squared(counts_then, counts_now) == pytest.approx(stats.chi2_contingency(table).pvalue)
     expected = distance.jensenshannon(counts_then, counts_now, base=2)
     assert distances.jensen_shannon(counts_then, counts_now) == pytest.approx(expected)
-    assert distances.two_proportions(10, 100, 30, 200) == pytest.approx(
-        stats.chi2_contingency([[10, 90], [30, 170]], correction=False).pvalue
-    )
     assert distances.holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
 
 

@@ -1,7 +1,7 @@
 """How far two samples are apart, and how likely chance alone brings them so far.
 
 All distances compare the counts of the same categories or ranges, or two distributions. Chance is judged by the tests
-of Kolmogorov and Smirnov, of Pearson, and of two proportions.
+of Kolmogorov and Smirnov, and of Pearson.
 """
 
 from __future__ import annotations
@@ -122,12 +122,6 @@ def _large_enough(expected: list[float]) -> bool:
     if len(expected) == 2:
         return min(expected) >= 2 * LEAST_EXPECTED
     return sum(each < LEAST_EXPECTED for each in expected) <= 0.2 * len(expected)
-
-
-def two_proportions(having_then: float, rows_then: float, having_now: float, rows_now: float) -> float:
-    """How likely two samples of one distribution differ at least so much in a share: the chi-squared test of two."""
-    then = np.array([having_then, rows_then - having_then])
-    return chi_squared(then, np.array([having_now, rows_now - having_now]))
 
 
 def holm(probabilities: list[float]) -> list[float]:
