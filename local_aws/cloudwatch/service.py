@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
 SETTLE_SECONDS = 2.0
+# of alarms: whoever puts one, sets its state or judges it does so alone
+_states = threading.Lock()
+_KEPT = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp", "history")
 
 
 class CloudWatchService:
@@ -47,7 +50,7 @@ class CloudWatchService:
         context.clock.before_look(self._settle, last=True)
         keep_distributions()
         answer_queries()
-        _observe(self._take_logs, self._wake)
+        _observe(self._take_logs, self._wake, self._turned_by_hand)
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
         self._thread.start()
 
@@ -96,9 +99,13 @@ class CloudWatchService:
             try:
                 watched = watch(alarm)
                 values, upcoming = watched.values(index_of(backend), backend, now)
-                verdict = judge(watched.rule, values, alarm.state_value)
-                if verdict.state != alarm.state_value:
-                    self._turn(alarm, verdict, now)
+                with _states:
+                    before = _state_of(alarm)
+                    verdict = judge(watched.rule, values, alarm.state_value)
+                    if verdict.state != before["value"]:
+                        alarm.update_state(verdict.reason, "{}", verdict.state)
+                if verdict.state != before["value"]:
+                    self._announce(alarm, before, now)
                 if upcoming is not None:
                     moments.append(upcoming)
             except NotWatched as reason:
@@ -113,9 +120,14 @@ class CloudWatchService:
             self._untold.add(arn)
             _log.warning("%s", message)
 
-    def _turn(self, alarm: Any, verdict: Verdict, now: datetime) -> None:
-        before = {"value": alarm.state_value, "reason": alarm.state_reason}
-        alarm.update_state(verdict.reason, "{}", verdict.state)
+    def _turned_by_hand(self, alarm: Any, before: Mapping[str, Any]) -> None:
+        """Tell of a state that somebody has set; the next evaluation may take it back."""
+        if alarm.state_value != before["value"]:
+            self._announce(alarm, before, self._context.clock.now())
+        self._wake()
+
+    def _announce(self, alarm: Any, before: Mapping[str, Any], now: datetime) -> None:
+        verdict = Verdict(alarm.state_value, alarm.state_reason)
         alarm.state_updated_timestamp = now.replace(tzinfo=None)
         # releases wait for the time to pass, or for their alarms
         self._context.clock.wake()
@@ -158,7 +170,11 @@ class CloudWatchService:
             _log.warning("an alarm couldn't reach %s: %s", action, error)
 
 
-def _observe(logged: Callable[[str, str, list[dict[str, Any]]], None], changed: Callable[[], None]) -> None:
+def _observe(
+    logged: Callable[[str, str, list[dict[str, Any]]], None],
+    changed: Callable[[], None],
+    turned: Callable[[Any, Mapping[str, Any]], None],
+) -> None:
     """Be told of what moto's Logs and CloudWatch take, after they took it. The newest observer is the only one."""
     from moto.cloudwatch.models import CloudWatchBackend
     from moto.logs.models import LogsBackend
@@ -178,19 +194,39 @@ def _observe(logged: Callable[[str, str, list[dict[str, Any]]], None], changed: 
         put_data(backend, namespace, metric_data)
         changed()
 
-    def put_metric_alarm(backend: Any, *arguments: Any, **named: Any) -> Any:
-        alarm = put_alarm(backend, *arguments, **named)
+    def put_metric_alarm(backend: Any, name: str, *arguments: Any, **named: Any) -> Any:
+        with _states:
+            before = backend.alarms.get(name)
+            alarm = put_alarm(backend, name, *arguments, **named)
+            # moto begins with OK, each time
+            alarm.state_value, alarm.state_reason = "INSUFFICIENT_DATA", "Unchecked: Initial alarm creation"
+            if before is not None:
+                for member in (
+                    "state_value",
+                    "state_reason",
+                    "state_reason_data",
+                    "state_updated_timestamp",
+                    "history",
+                ):
+                    setattr(alarm, member, getattr(before, member))
         changed()
         return alarm
 
-    def set_alarm_state(backend: Any, *arguments: Any, **named: Any) -> None:
-        set_state(backend, *arguments, **named)
-        changed()
+    def set_alarm_state(backend: Any, alarm_name: str, *arguments: Any, **named: Any) -> None:
+        with _states:
+            alarm = backend.alarms.get(alarm_name)
+            before = _state_of(alarm) if alarm else {}
+            set_state(backend, alarm_name, *arguments, **named)
+        turned(alarm, before)
 
     LogsBackend.put_by_moto, LogsBackend.put_log_events = put_events, put_log_events
     CloudWatchBackend.put_data_by_moto, CloudWatchBackend.put_metric_data = put_data, put_metric_data
     CloudWatchBackend.put_alarm_by_moto, CloudWatchBackend.put_metric_alarm = put_alarm, put_metric_alarm
     CloudWatchBackend.set_state_by_moto, CloudWatchBackend.set_alarm_state = set_state, set_alarm_state
+
+
+def _state_of(alarm: Any) -> dict[str, Any]:
+    return {"value": alarm.state_value, "reason": alarm.state_reason}
 
 
 def _alarms() -> Iterator[tuple[Any, Any]]:

@@ -182,6 +182,25 @@ def test_alarm_follows_its_metric_and_the_clock(alarms: Alarms) -> None:
     assert alarms.told(seconds=0) == []
 
 
+def test_state_that_somebody_sets_is_told_and_stays_as_long_as_nothing_speaks_against_it(alarms: Alarms) -> None:
+    alarms.put(TreatMissingData="ignore", OKActions=[alarms.topic])
+    cloudwatch = alarms.client("cloudwatch")
+    cloudwatch.set_alarm_state(AlarmName="losses", StateValue="ALARM", StateReason="a drill")
+    cloudwatch.set_alarm_state(AlarmName="losses", StateValue="ALARM", StateReason="the same drill")
+    (told,) = alarms.told()
+    assert (told["OldStateValue"], told["NewStateValue"], told["NewStateReason"]) == (
+        "INSUFFICIENT_DATA", "ALARM", "a drill",
+    )  # fmt: skip
+    alarms.clock.advance(timedelta(days=2))
+    # an alarm that is declared anew keeps the state that it has
+    alarms.put(TreatMissingData="ignore", OKActions=[alarms.topic], Threshold=2.0)
+    alarms.state("ALARM")
+    now = alarms.clock.now()
+    cloudwatch.put_metric_data(Namespace="shop", MetricData=[{"MetricName": "Lost", "Value": 0.0, "Timestamp": now}])
+    alarms.state("OK")
+    assert [each["NewStateValue"] for each in alarms.told()] == ["OK"]
+
+
 def test_lines_of_a_log_are_metrics_of_their_dimensions_at_the_time_of_the_clock(alarms: Alarms) -> None:
     logs = alarms.client("logs")
     logs.create_log_group(logGroupName="jobs")
@@ -250,7 +269,7 @@ def test_alarm_whose_expression_is_not_understood_keeps_its_state(
     while "isn't evaluated: its expression" not in caplog.text:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    alarms.state("OK")
+    alarms.state("INSUFFICIENT_DATA")
 
 
 def test_alarm_on_a_percentile_follows_the_slowest(alarms: Alarms) -> None:
