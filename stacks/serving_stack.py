@@ -61,6 +61,7 @@ class ServingStack(Stack):
             prefix=f"{model.name}/releases/endpoint/",
             key=foundation.key,
             endpoint_name=name if serving.enabled and not serving.component else None,
+            component_name=name if serving.enabled and serving.component else None,
             logs=blueprint.logs,
         )
         if serving.enabled:

@@ -12,11 +12,11 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from .findings import acknowledge
 from .grants import grant_encrypt_decrypt, grant_write_objects
 from .log_retention import LogRetention
 from .model_registry import ModelRegistry
 from .release_definition import Release, release_definition
+from .stack_update import grant_update_stack
 from .state_machine import define_machine, define_machine_role, define_starter, failed_executions, log_group_of
 
 
@@ -43,6 +43,8 @@ class ModelRelease(Construct):
         Where each release leaves its record: a JSON object ``<prefix><time>.json``.
     endpoint_name
         The endpoint of the stack, where it has one.
+    component_name
+        The inference component of the stack, where it has one in place of an endpoint.
     key
         Encrypts the records and the log of the state machine. Its policy must let CloudWatch Logs use it.
     logs
@@ -62,14 +64,17 @@ class ModelRelease(Construct):
         prefix: str,
         key: kms.IKey,
         endpoint_name: str | None = None,
+        component_name: str | None = None,
         logs: LogRetention | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._name = name
         self._role = self._define_role(registry, records, prefix, key)
-        if endpoint_name:
-            arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint_name)
-            self._role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:DescribeEndpoint"], resources=[arn]))
+        for kind, found in (("endpoint", endpoint_name), ("inference-component", component_name)):
+            if found:
+                arn = Stack.of(self).format_arn(service="sagemaker", resource=kind, resource_name=found)
+                action = "sagemaker:Describe" + "".join(word.capitalize() for word in kind.split("-"))
+                self._role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[arn]))
         release = Release(
             stack_name=Stack.of(self).stack_name,
             group_name=registry.group_name,
@@ -77,8 +82,10 @@ class ModelRelease(Construct):
             bucket_name=records.bucket_name,
             prefix=prefix,
             endpoint_name=endpoint_name,
+            component_name=component_name,
         )
         self.log_group_name = log_group_of(f"{name}-release")
+        self.version_name = f"/{name}/released-version"
         machine = define_machine(
             self,
             name=f"{name}-release",
@@ -92,7 +99,7 @@ class ModelRelease(Construct):
         self.version = ssm.CfnParameter(
             self,
             "Version",
-            name=f"/{name}/released-version",
+            name=self.version_name,
             type="String",
             value=package,
             description=f"The version that is released of {name}",
@@ -127,35 +134,15 @@ class ModelRelease(Construct):
 
     def _define_role(self, registry: ModelRegistry, records: s3.IBucket, prefix: str, key: kms.IKey) -> iam.Role:
         stack, role = Stack.of(self), define_machine_role(self)
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "cloudformation:DescribeStackEvents",
-                    "cloudformation:DescribeStacks",
-                    "cloudformation:UpdateStack",
-                ],
-                resources=[
-                    stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
-                ],
-            )
-        )
+        grant_update_stack(role, stack, looking=["DescribeStackEvents", "DescribeStacks"])
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["ssm:GetParameter"],
                 resources=[stack.format_arn(service="ssm", resource=f"parameter{registry.pin_name}")],
             )
         )
-        # CloudFormation resolves the parameter by which the CDK checks its bootstrap stack anew
-        bootstrap = f"parameter/cdk-bootstrap/{stack.synthesizer.bootstrap_qualifier}/version"
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["ssm:GetParameters"], resources=[stack.format_arn(service="ssm", resource=bootstrap)]
-            )
-        )
         registry.grant_list(role)
         registry.grant_approve(role)
         grant_write_objects(records, role, prefix)
         grant_encrypt_decrypt(key, role)
-        reason = "CloudFormation ends the ARN of a stack with an id of its own"
-        acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:stack/{stack.stack_name}/*]": reason})
         return role

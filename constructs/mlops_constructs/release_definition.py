@@ -45,6 +45,8 @@ class Release:
         Where each release leaves its record: ``<prefix><time>.json``.
     endpoint_name
         The endpoint that the stack may have; it isn't updated while it is being scaled. None for a stack without.
+    component_name
+        The inference component that it may have in place of an endpoint, as an endpoint.
     """
 
     stack_name: str
@@ -53,6 +55,7 @@ class Release:
     bucket_name: str
     prefix: str
     endpoint_name: str | None = None
+    component_name: str | None = None
 
 
 def release_definition(release: Release) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def release_definition(release: Release) -> dict[str, Any]:
         "States": {
             **_wait_for_turn(release),
             **_choose_version(release),
-            **(_wait_for_endpoint(release.endpoint_name) if release.endpoint_name else {}),
+            **_wait_while_scaled(release),
             **_update_stack(release),
             **_judge(release),
             **_record(release),
@@ -127,7 +130,7 @@ def _wait_for_turn(release: Release) -> dict[str, State]:
 
 def _choose_version(release: Release) -> dict[str, State]:
     newest = "$states.result.ModelPackageSummaryList[0]"
-    first = "LookAtEndpoint" if release.endpoint_name else "Update"
+    first = "LookAtEndpoint" if release.endpoint_name or release.component_name else "Update"
     return {
         "FindPin": task(
             "ssm:getParameter",
@@ -181,13 +184,20 @@ def _look_at_version(following: str) -> State:
     )
 
 
-def _wait_for_endpoint(endpoint_name: str) -> dict[str, State]:
-    """An endpoint that is being scaled refuses an update, which would look like the version's fault."""
+def _wait_while_scaled(release: Release) -> dict[str, State]:
+    """What is being scaled refuses an update, which would look like the version's fault."""
+    if release.component_name:
+        operation, named = "describeInferenceComponent", {"InferenceComponentName": release.component_name}
+        status = "InferenceComponentStatus"
+    elif release.endpoint_name:
+        operation, named, status = "describeEndpoint", {"EndpointName": release.endpoint_name}, "EndpointStatus"
+    else:
+        return {}
     return {
         "LookAtEndpoint": task(
-            "sagemaker:describeEndpoint",
-            {"EndpointName": endpoint_name},
-            assign={"endpoint": "{% $states.result.EndpointStatus %}"},
+            f"sagemaker:{operation}",
+            named,
+            assign={"endpoint": f"{{% $states.result.{status} %}}"},
             following="IsBeingScaled",
             # there is none before the first release
             catch=[catching(["SageMaker.SageMakerException"], "Update")],

@@ -340,6 +340,13 @@ def test_copies_go_over_in_steps_that_alarms_take_back_and_one_alone_at_once(var
     assert "DeploymentConfig" not in only(variants["component"], "AWS::SageMaker::InferenceComponent")
 
 
+def test_releases_may_look_at_their_component_and_at_no_endpoint(variants: Templates) -> None:
+    text = json.dumps([each["PolicyDocument"] for each in of_type(variants["component"], "AWS::IAM::Policy")])
+    assert "sagemaker:DescribeInferenceComponent" in text
+    assert ":inference-component/dev-flight-delay" in text
+    assert "sagemaker:DescribeEndpoint" not in text
+
+
 def test_copies_follow_the_traffic(variants: Templates) -> None:
     target = only(variants["copied"], "AWS::ApplicationAutoScaling::ScalableTarget")
     assert target["ResourceId"] == "inference-component/dev-flight-delay"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,8 +49,8 @@ def release(stack: Stack, key: kms.Key) -> ModelRelease:
     )
 
 
-def tasks() -> list[dict[str, Any]]:
-    return [state for state in release_definition(RELEASE)["States"].values() if state["Type"] == "Task"]
+def tasks(release: Release = RELEASE) -> list[dict[str, Any]]:
+    return [state for state in release_definition(release)["States"].values() if state["Type"] == "Task"]
 
 
 def test_state_machine_may_do_what_its_states_call(release: ModelRelease, resources: Find, statements: Find) -> None:
@@ -80,14 +81,25 @@ def test_state_machine_is_held_to_its_own_stack_its_group_its_pin_and_its_record
                 assert places != '"*"'
 
 
-def test_tasks_fit_their_services() -> None:
-    found = tasks()
+ON_FLEET = replace(RELEASE, endpoint_name=None, component_name="dev-late")
+
+
+@pytest.mark.parametrize("release", [RELEASE, ON_FLEET])
+def test_tasks_fit_their_services(release: Release) -> None:
+    found = tasks(release)
     assert len(found) == 12
     for task in found:
         service, name = task["Resource"].split(":")[-2:]
         model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
         shape = model.operation_model(name[0].upper() + name[1:]).input_shape
         assert set(shape.required_members) <= set(task["Arguments"]) <= set(shape.members)
+
+
+def test_component_that_is_being_scaled_is_waited_for() -> None:
+    look = release_definition(ON_FLEET)["States"]["LookAtEndpoint"]
+    assert look["Resource"].endswith(":sagemaker:describeInferenceComponent")
+    assert look["Arguments"] == {"InferenceComponentName": "dev-late"}
+    assert "InferenceComponentStatus" in look["Assign"]["endpoint"]
 
 
 def test_every_state_is_reached_and_every_next_state_is_there() -> None:
