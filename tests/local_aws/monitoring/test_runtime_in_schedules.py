@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,35 @@ def test_shifted_hour_completes_with_violations_and_metrics(monitoring: Monitori
         Dimensions=dimensions, Statistics=["Maximum"], StartTime=now - timedelta(minutes=50), EndTime=now,
     )["Datapoints"]  # fmt: skip
     assert [point["Maximum"] > 0.1 for point in points] == [True]
+
+
+def test_quality_is_judged_by_the_labels_that_were_joined(monitoring: Monitoring) -> None:
+    limits = {"auc": {"threshold": 0.9, "comparison_operator": "LessThanThreshold"}}
+    monitoring.put("judged/constraints.json", {"version": 0.0, "binary_classification_constraints": limits})
+    request = monitoring.define(
+        "ModelQuality",
+        app={**APP, "ProblemType": "BinaryClassification"},
+        endpoint_input={"ProbabilityAttribute": "0", "StartTimeOffset": "-PT1H", "EndTimeOffset": "PT0H"},
+        job_input={"GroundTruthS3Input": {"S3Uri": f"s3://lake/labels/{monitoring.name}"}},
+        baseline={"ConstraintsResource": {"S3Uri": "s3://lake/judged/constraints.json"}},
+    )
+    monitoring.sagemaker.create_model_quality_job_definition(**request)
+    monitoring.schedule(kind="ModelQuality")
+    # whatever the score, every second flight is late
+    put_hour(monitoring, captured(rows(200), [number / 200 for number in range(200)], monitoring.name))
+    labels = [
+        {"groundTruthData": {"data": str(number % 2), "encoding": "CSV"},
+         "eventMetadata": {"eventId": f"{monitoring.name}/{number}"}, "eventVersion": "0"}
+        for number in range(200)
+    ]  # fmt: skip
+    monitoring.put(f"labels/{monitoring.name}/{monitoring.clock.now():%Y/%m/%d/%H}/a.jsonl", *labels)
+    monitoring.next_hour()
+    (execution, *_) = monitoring.executions()
+    assert execution["MonitoringExecutionStatus"] == "CompletedWithViolations", execution
+    statistics = report(monitoring, execution, "statistics")
+    assert statistics["dataset"]["item_count"] == 200
+    assert abs(statistics["binary_classification_metrics"]["auc"]["value"] - 0.5) < 0.05
+    assert [each["metric_name"] for each in report(monitoring, execution, "constraint_violations")["violations"]] == [
+        "auc"
+    ]
+    assert json.loads(monitoring.job(execution)["Environment"]["dataset_format"]).keys() == {"sagemakerMergeJson"}
