@@ -71,12 +71,13 @@ def environment() -> Path:
 
 
 def run_side(name: str, what: str, reference: Path, current: Path, asked: Any, options: Any) -> dict[str, Any]:
-    """Run a side to its end; `ended` says why there is no result."""
+    """Run a side to its end; `ended` says why there is no result. Processor time is that of the whole process."""
     python = Path(sys.executable) if name == "runtime" else environment()
     command = [str(python), str(RIVALS / f"with_{name}.py"), what, str(reference), str(current), json.dumps(asked)]
     kept = {each: os.environ[each] for each in ("PATH", "HOME") if each in os.environ}
     paths = os.pathsep.join(map(str, (ROOT, RUNTIME)))
     most = int(options.memory_gb * (1 << 30))
+    before = _children_seconds()
     try:
         done = subprocess.run(
             command,
@@ -93,12 +94,17 @@ def run_side(name: str, what: str, reference: Path, current: Path, asked: Any, o
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"ended": f"more than {options.seconds} s"}
+        return {"ended": f"more than {options.seconds:g} s", "cpu_seconds": round(_children_seconds() - before, 1)}
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         return {"ended": f"exit code {done.returncode} within {options.memory_gb:g} GB: {last[0][:120]}"}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return {**found, "cpu_seconds": _children_seconds() - before}
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def lay_out(folder: Path, rows: pl.DataFrame, copies: int) -> None:
@@ -141,6 +147,7 @@ def measure_speed(folder: Path, halves: list[pl.DataFrame], options: Any) -> lis
             entry["sides"][name] = {
                 "seconds": round(statistics.median(run["found"]["seconds"] for run in each), 3),
                 "import_seconds": round(statistics.median(run["import_seconds"] for run in each), 2),
+                "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run in each), 2),
                 "peak_mb": round(statistics.median(run["peak_mb"] for run in each)),
                 "moved": each[0]["found"]["moved"],
                 "runs": [round(run["found"]["seconds"], 3) for run in each],
@@ -297,16 +304,17 @@ def show(results: dict[str, Any]) -> None:
     for entry in results["speed"]:
         then, now = entry["rows"]
         table = Table(title=f"{then:,} against {now:,} rows ({entry['scale']}x), {len(FEATURES)} features")
-        for name in ("", "seconds", "of it monitor", "import", "peak MB", "times the runtime"):
+        for name in ("", "seconds", "of it monitor", "import", "CPU s", "peak MB", "times the runtime"):
             table.add_column(name, justify="right")
         ours = entry["sides"].get("runtime", {}).get("seconds")
         for name, side in entry["sides"].items():
             if "ended" in side:
-                table.add_row(name, side["ended"])
+                table.add_row(name, side["ended"], "", "", str(side.get("cpu_seconds", "")))
                 continue
             ratio = f"{side['seconds'] / ours:.0f}" if ours else ""
             monitor = str(side.get("monitor_seconds", ""))
-            table.add_row(name, f"{side['seconds']}", monitor, f"{side['import_seconds']}", f"{side['peak_mb']}", ratio)
+            shown = [str(side[each]) for each in ("import_seconds", "cpu_seconds", "peak_mb")]
+            table.add_row(name, f"{side['seconds']}", monitor, *shown, ratio)
         console.print(table)
         if "accuracy" in entry:
             worst = entry["accuracy"]
