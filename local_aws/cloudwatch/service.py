@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug import Response
 
+from local_aws.cloudwatch.alarm_history import answer_history, note_state
 from local_aws.cloudwatch.alarms import Verdict, judge
 from local_aws.cloudwatch.embedded_metrics import Datum, metrics_in
 from local_aws.cloudwatch.metric_queries import answer_queries
@@ -50,6 +51,7 @@ class CloudWatchService:
         context.clock.before_look(self._settle, last=True)
         keep_distributions()
         answer_queries()
+        answer_history()
         _observe(self._take_logs, self._wake, self._turned_by_hand)
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
         self._thread.start()
@@ -132,6 +134,7 @@ class CloudWatchService:
         # releases wait for the time to pass, or for their alarms
         self._context.clock.wake()
         region, account = alarm.alarm_arn.split(":")[3:5]
+        note_state(_backend(account, region), alarm, before, now)
         time = now.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
         detail = {
             "alarmName": alarm.name,
@@ -223,6 +226,12 @@ def _observe(
     CloudWatchBackend.put_data_by_moto, CloudWatchBackend.put_metric_data = put_data, put_metric_data
     CloudWatchBackend.put_alarm_by_moto, CloudWatchBackend.put_metric_alarm = put_alarm, put_metric_alarm
     CloudWatchBackend.set_state_by_moto, CloudWatchBackend.set_alarm_state = set_state, set_alarm_state
+
+
+def _backend(account: str, region: str) -> Any:
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    return cloudwatch_backends[account][region]
 
 
 def _state_of(alarm: Any) -> dict[str, Any]:

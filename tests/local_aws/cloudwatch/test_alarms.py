@@ -199,6 +199,14 @@ def test_state_that_somebody_sets_is_told_and_stays_as_long_as_nothing_speaks_ag
     cloudwatch.put_metric_data(Namespace="shop", MetricData=[{"MetricName": "Lost", "Value": 0.0, "Timestamp": now}])
     alarms.state("OK")
     assert [each["NewStateValue"] for each in alarms.told()] == ["OK"]
+    asked = {"AlarmName": "losses", "HistoryItemType": "StateUpdate", "ScanBy": "TimestampAscending"}
+    items = cloudwatch.describe_alarm_history(**asked, StartDate=START)["AlarmHistoryItems"]
+    assert [(each["Timestamp"], each["HistorySummary"]) for each in items] == [
+        (START, "Alarm updated from INSUFFICIENT_DATA to ALARM"), (now, "Alarm updated from ALARM to OK"),
+    ]  # fmt: skip
+    assert json.loads(items[0]["HistoryData"])["newState"]["stateReason"] == "a drill"
+    assert cloudwatch.describe_alarm_history(AlarmName="losses", MaxRecords=1)["AlarmHistoryItems"] == items[1:]
+    assert cloudwatch.describe_alarm_history(**asked, StartDate=now + timedelta(1))["AlarmHistoryItems"] == []
 
 
 def test_lines_of_a_log_are_metrics_of_their_dimensions_at_the_time_of_the_clock(alarms: Alarms) -> None:
