@@ -11,7 +11,7 @@ from mlops_constructs.pipeline_expressions import EXECUTION_ID, Get, Join, Value
 from mlops_constructs.pipeline_steps import JobNetwork, JobResources, ProcessingStep
 
 from .model_settings import Model
-from .monitoring_settings import Monitoring
+from .monitoring_settings import Monitoring, retraining_causes
 
 START = Parameter(name="Start", type="String", default="auto")
 END = Parameter(name="End", type="String", default="auto")
@@ -91,6 +91,11 @@ def limits_of(model: Model, monitoring: Monitoring) -> dict[str, Any]:
         found["facets"] = [each.model_dump(mode="json", exclude_none=True) for each in model.fairness.facets]
     if attributions:
         found["attributions"] = {"minimum_ndcg": attributions.minimum_ndcg}
+    retrain = monitoring.retrain
+    # for the sentence that says what happens next
+    found["retrain"] = retrain and {
+        "on": retraining_causes(model), "datapoints": retrain.datapoints, "of": retrain.of,
+    }  # fmt: skip
     return found
 
 

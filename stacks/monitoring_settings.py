@@ -50,7 +50,7 @@ class Quality(Section):
     """By how much the metric may be worse than at training, in its own unit."""
     least_labels: Positive = 500
     """Labels without which nothing is judged."""
-    labels_within_hours: Positive = 48
+    labels_within_hours: Annotated[int, Field(ge=0)] = 48
     """How late labels come: quality is judged on predictions that are at least so old."""
 
 
@@ -71,8 +71,9 @@ class Retrain(Section):
     """How many of the last runs have to be bad until the alarm goes off."""
     of: Positive = 3
     """The last runs that are looked at."""
-    cool_down_hours: Positive = 48
-    """Hours from the end of one training to the next look at the alarms."""
+    cool_down_hours: Positive | None = None
+    """Hours from the end of one training to the next look at the alarms; left out: until labels have come where quality
+    retrains, the alarm has seen enough calm runs, and one run more."""
     stop_after: Annotated[int, Field(ge=1, le=10)] = 3
     """Trainings in a row that didn't help, after which a person is told."""
 
@@ -135,14 +136,6 @@ class Monitoring(Section):
                 "retrain",
                 "of",
             )
-        calm = (retrain.of - retrain.datapoints + 1) * self.period_hours
-        if retrain.cool_down_hours < calm:
-            raise _refused(
-                f"must be at least {calm}: so long the alarm stays on after a training that helped, "
-                f"got {retrain.cool_down_hours}",
-                "retrain",
-                "cool_down_hours",
-            )
         return self
 
 
@@ -201,6 +194,7 @@ def check_monitoring(model: Any) -> None:
     if len(monitoring.drift.ignore) == len(features):
         raise _refused("leaves no feature to look at; name fewer", "drift", "ignore", at_model=True)
     _check_causes(model, monitoring)
+    _check_cool_down(model)
     if monitoring.engine == "native":
         _check_native(model)
 
@@ -232,6 +226,35 @@ def retraining_causes(model: Any) -> list[Cause]:
     if retrain is None:
         return []
     return [cause for cause in checked if cause in (retrain.on or ("drift", "quality"))]
+
+
+def cool_down_hours(model: Any) -> int:
+    """Hours from the end of a training to the next look at the alarms."""
+    monitoring = model.monitoring
+    return int(monitoring.retrain.cool_down_hours or _alarm_hours(model) + monitoring.period_hours)
+
+
+def _alarm_hours(model: Any) -> int:
+    """How long an alarm stays on after a training that has helped."""
+    monitoring = model.monitoring
+    retrain = monitoring.retrain
+    labels = monitoring.quality.labels_within_hours if "quality" in retraining_causes(model) else 0
+    return int(labels + (retrain.of - retrain.datapoints + 1) * monitoring.period_hours)
+
+
+def _check_cool_down(model: Any) -> None:
+    retrain = model.monitoring.retrain
+    if retrain is None or retrain.cool_down_hours is None:
+        return
+    needed = _alarm_hours(model)
+    if retrain.cool_down_hours < needed:
+        raise _refused(
+            f"must be at least {needed}: so long an alarm stays on after a training that helped, "
+            f"got {retrain.cool_down_hours}; or leave it out",
+            "retrain",
+            "cool_down_hours",
+            at_model=True,
+        )
 
 
 def _check_causes(model: Any, monitoring: Monitoring) -> None:

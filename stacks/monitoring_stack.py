@@ -29,7 +29,7 @@ from .monitoring_definition import (
     limits_of,
     monitoring_definition,
 )
-from .monitoring_settings import Monitoring, Retrain, causes_of, retraining_causes, watches_endpoint
+from .monitoring_settings import Monitoring, Retrain, causes_of, cool_down_hours, retraining_causes, watches_endpoint
 from .native_monitoring import NativeMonitoring
 from .training_stack import TrainingStack
 
@@ -198,7 +198,7 @@ class MonitoringStack(Stack):
             topic=foundation.alarms,
             key=foundation.key,
             reports=self._reports,
-            cool_down=Duration.hours(settings.cool_down_hours),
+            cool_down=Duration.hours(cool_down_hours(self._model)),
             stop_after=settings.stop_after,
             logs=self._blueprint.logs,
         )

@@ -131,8 +131,9 @@ class MonitorAlarms(Construct):
         several = f"{limits.moved_features} or more features have" if limits.moved_features > 1 else "A feature has"
         self._watch("drift", "DriftedFeatures", limits.moved_features, at_least, f"{several} moved")
         if limits.quality_loss is not None:
-            told = f"The quality is worse than at training by more than {limits.quality_loss:g}"
-            self._watch("quality", "QualityLoss", limits.quality_loss, above, told)
+            # not QualityLoss itself, which is beyond its limit by chance where labels are few
+            told = f"The quality is worse than at training by more than {limits.quality_loss:g}, beyond chance"
+            self._watch("quality", "QualityBroken", 1, at_least, told)
         if limits.bias:
             self._watch("bias", "BiasBroken", 0, above, "A limit of fairness is broken")
         if limits.minimum_ndcg is not None:

@@ -1,7 +1,7 @@
 """The state machine that retrains a model until its alarms are off, as plain data: States Language with JSONata.
 
-Its input isn't looked at: it goes by the alarms as they are. Its output is `{"outcome": ..., "attempts": [...]}`, with
-the outcome calm, given up, or joined, where another execution is at it already.
+Its input isn't looked at: it goes by the alarms as they are. Its output is `{"outcome": ..., "reason": ..., "attempts":
+[...]}`, with the outcome calm, given up, or joined, where another execution is at it already.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _take_turn() -> dict[str, State]:
             following="IsFirst",
         ),
         "IsFirst": choice("{% $older = 'none' %}", "LookAtAlarms", otherwise="Joined"),
-        "Joined": {"Type": "Succeed", "Output": {"outcome": "joined", "execution": "{% $older %}"}},
+        "Joined": {"Type": "Succeed", "Output": {"outcome": "joined", "reason": "{% $older & ' is at it' %}"}},
     }
 
 
@@ -154,7 +154,10 @@ def _look_at_alarms(loop: Retraining) -> dict[str, State]:
             ],
             "Default": "Train",
         },
-        "Calm": {"Type": "Succeed", "Output": {"outcome": "calm", "attempts": "{% $attempts %}"}},
+        "Calm": {
+            "Type": "Succeed",
+            "Output": {"outcome": "calm", "reason": "the alarms are off", "attempts": "{% $attempts %}"},
+        },
     }
 
 
@@ -278,7 +281,12 @@ def _tell(loop: Retraining) -> dict[str, State]:
         ),
         "GivenUp": {
             "Type": "Succeed",
-            "Output": {"outcome": "given up", "attempts": "{% $attempts %}", "alarms": "{% $on %}"},
+            "Output": {
+                "outcome": "given up",
+                "reason": "{% $attempts[-1].outcome & ': ' & $attempts[-1].reason %}",
+                "attempts": "{% $attempts %}",
+                "alarms": "{% $on %}",
+            },
         },
     }
 

@@ -11,7 +11,7 @@ import pytest
 from stacks.configuration import load
 from stacks.model_settings import Model
 from stacks.monitoring_definition import limits_of
-from stacks.monitoring_settings import is_rare, native_schedule, period_hours
+from stacks.monitoring_settings import cool_down_hours, is_rare, native_schedule, period_hours
 from stacks.native_monitoring import PREPROCESSOR
 from stacks.settings import Repository
 from tests.deployment.assemblies import REPOSITORY, Template, Templates
@@ -108,7 +108,7 @@ def test_drift_and_quality_retrain_and_the_other_alarms_tell_people(templates: T
     (rule,) = [each for each in rules if each["EventPattern"]["source"] == ["aws.cloudwatch"]]
     starting = [each["Fn::GetAtt"][0] for each in rule["EventPattern"]["resources"]]
     metrics = {key: each["Properties"].get("MetricName") for key, each in template["Resources"].items()}
-    assert [metrics[each] for each in starting] == ["DriftedFeatures", "QualityLoss"]
+    assert [metrics[each] for each in starting] == ["DriftedFeatures", "QualityBroken"]
     alarms = resources_of(template, "AWS::CloudWatch::Alarm")
     assert len(alarms) == 5
     assert all("Alarms" in json.dumps(each["AlarmActions"]) for each in alarms)
@@ -120,7 +120,7 @@ def test_model_that_people_retrain_has_alarms_and_no_loop(templates: Templates) 
     assert "RetrainingArn" not in template["Outputs"]
     alarms = resources_of(template, "AWS::CloudWatch::Alarm")
     assert {each["MetricName"]: each["EvaluationPeriods"] for each in alarms} == {
-        "DriftedFeatures": 1, "QualityLoss": 1,
+        "DriftedFeatures": 1, "QualityBroken": 1,
     }  # fmt: skip
 
 
@@ -135,6 +135,7 @@ def test_limits_say_what_is_checked_and_leave_out_what_is_not(repository: Reposi
     found = limits_of(*(lambda model: (model, model.monitoring))(model_of("flight_delay")))  # type: ignore[arg-type]
     assert found["quality"] == {"metric": "auc", "maximum_loss": 0.05, "least_labels": 500}
     assert found["attributions"] == {"minimum_ndcg": 0.9}
+    assert found["retrain"] == {"on": ["drift", "quality"], "datapoints": 2, "of": 3}
     assert [each["values"] for each in found["facets"]] == [["LGA"], ["EWR"]]
     change(
         DELAY, SECTION, "monitoring:\n  fairness: false\n  drift: {features: {seats: {psi: 0.3}}, ignore: [seats]}\n"
@@ -193,6 +194,11 @@ def test_schedule_decides_the_period_of_alarms(schedule: str, hours: int, rare: 
     assert native_schedule(schedule) == native
 
 
+def test_cool_down_lasts_until_labels_have_come_and_an_alarm_has_seen_calm_runs() -> None:
+    model = model_of("flight_delay")
+    assert cool_down_hours(model) == 48 + 2 * 24 + 24  # labels, calm runs, and a day to spare
+
+
 @pytest.mark.parametrize(
     ("settings", "finding"),
     [
@@ -205,6 +211,10 @@ def test_schedule_decides_the_period_of_alarms(schedule: str, hours: int, rare: 
         ("retrain: {datapoints: 4}", r"retrain\.datapoints:? must be at most of, 3, got 4"),
         ("retrain: {of: 8, datapoints: 2}", r"retrain\.of:? must be at most 7: alarms look back seven days, got 8"),
         ("retrain: {cool_down_hours: 24}", r"retrain\.cool_down_hours:? must be at least 48: so long .* got 24"),
+        (
+            "quality: {maximum_loss: 1}\n  retrain: {cool_down_hours: 48}",
+            r"retrain\.cool_down_hours:? must be at least 96: so long .* got 48",
+        ),
         ("retrain: {on: [quality]}", r"retrain\.on.* names quality, which isn't checked: add monitoring\.quality"),
         ("retrain: {on: [drift, drift]}", r"retrain\.on.* is listed twice: drift; remove one"),
         ("schedule: cron(0 10 ? * MON *)", r"retrain\.of:? must be 1 with the schedule cron.*, which is rarer"),

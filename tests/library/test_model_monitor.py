@@ -82,7 +82,7 @@ def test_each_limit_is_an_alarm_that_several_bad_runs_turn_on_and_missing_ones_l
         name: (each["ComparisonOperator"], each["Threshold"], each["Statistic"]) for name, each in found.items()
     } == {
         "DriftedFeatures": ("GreaterThanOrEqualToThreshold", 2, "Maximum"),
-        "QualityLoss": ("GreaterThanThreshold", 0.05, "Maximum"),
+        "QualityBroken": ("GreaterThanOrEqualToThreshold", 1, "Maximum"),
         "BiasBroken": ("GreaterThanThreshold", 0, "Maximum"),
         "AttributionNdcg": ("LessThanThreshold", 0.9, "Minimum"),
     }

@@ -140,7 +140,7 @@ def test_nothing_is_trained_when_the_alarm_is_off_again(loop: Loop) -> None:
     loop.alarm("OK")
     execution = loop.start()
     loop.states.pass_time(minutes=1)
-    assert output(loop, execution) == {"outcome": "calm", "attempts": []}
+    assert output(loop, execution) == {"outcome": "calm", "reason": "the alarms are off", "attempts": []}
     assert loop.trainings() == 0
 
 
@@ -165,7 +165,7 @@ def test_alarm_that_goes_off_during_a_retraining_joins_it(loop: Loop) -> None:
     # the clock stands, so that they begin together: the ARN decides
     first, second = sorted([loop.start(), loop.start()])
     loop.pass_attempt(first)
-    assert output(loop, second) == {"outcome": "joined", "execution": first}
+    assert output(loop, second) == {"outcome": "joined", "reason": f"{first} is at it"}
     assert loop.trainings() == 1
     third = loop.start()
     loop.states.pass_time(minutes=1)
@@ -184,6 +184,7 @@ def test_candidates_that_the_gate_rejects_three_times_are_given_up_and_a_person_
         loop.pass_cool_down()
     found = output(loop, execution)
     assert found["outcome"] == "given up"
+    assert found["reason"].startswith("rejected: Rejected: ")
     assert [each["outcome"] for each in found["attempts"]] == ["rejected"] * 3
     (message,) = until(loop.told)
     assert message["Subject"] == "dev-looped: retraining didn't help"
