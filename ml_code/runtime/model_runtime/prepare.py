@@ -150,7 +150,7 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
         if name == "train":
             seen = everything.filter(pl.col(DAY).is_between(first, last))
             check_leakage(part, seen, code.features, code.label, problem, split.allowed)
-            write_baseline(part, code.features, code.encoders.keys(), paths.processing_output(OUTPUT))
+            write_baseline(part, code.features, code.encoders.keys(), paths.processing_output(OUTPUT), DAY)
         write_part(part, paths.processing_output(name), split.files)
         analyses.write_rows(name, part, columns)
         mean = part.select(pl.col(code.label).cast(pl.Float64).mean()).item()

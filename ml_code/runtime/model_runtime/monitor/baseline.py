@@ -10,6 +10,7 @@ import polars as pl
 
 from model_runtime.monitor import constraints, statistics
 from model_runtime.monitor.sketches import TableSketch
+from model_runtime.monitor.usual import usual_variation
 
 OUTPUT = "baseline"
 BATCH_ROWS = 100_000
@@ -20,16 +21,25 @@ def write_baseline(
     features: Sequence[str],
     categorical: Collection[str],
     directory: Path,
+    day: str | None = None,
 ) -> None:
     """Write `statistics.json` and `constraints.json` of the features, in their order, into a directory.
 
     `rows` are a table, or Parquet files, which are read in batches. `categorical` are the features whose numbers are
-    codes of text.
+    codes of text, `day` is the column of days, by which windows of the rows are told apart: without it the baseline
+    doesn't say what is usual.
     """
     table = sketch_rows(rows, features)
+    said = statistics.statistics_json(table, categorical)
+    if day is not None:
+        frame = pl.concat(_batches(rows, [day, *features]))
+        usual = usual_variation(frame, day, features, statistics.read_statistics(said))
+        for each in said["features"]:
+            if each["name"] in usual:
+                each["usual"] = usual[each["name"]]
     directory.mkdir(parents=True, exist_ok=True)
     files = {
-        statistics.FILE: statistics.statistics_json(table, categorical),
+        statistics.FILE: said,
         constraints.FILE: constraints.suggested_constraints(table, categorical),
     }
     for name, content in files.items():
@@ -48,5 +58,9 @@ def _batches(rows: pl.DataFrame | pl.LazyFrame | Iterable[Path], columns: Sequen
     if isinstance(rows, pl.DataFrame):
         yield rows.select(columns)
         return
-    lazy = rows if isinstance(rows, pl.LazyFrame) else pl.scan_parquet(list(rows), hive_partitioning=False)
-    yield from lazy.select(columns).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)
+    # files one after the other: read together, they would lie in memory together, too
+    parts = (
+        [rows] if isinstance(rows, pl.LazyFrame) else (pl.scan_parquet(file, hive_partitioning=False) for file in rows)
+    )
+    for part in parts:
+        yield from part.select(columns).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)

@@ -100,8 +100,20 @@ class ComparedFeature:
 
     def gaps_effect(self, measure: Measure) -> float:
         """How far the shares of missing values are apart."""
+        return _effect(measure, *self._gaps, _gap(*self._gaps))
+
+    def part_values_effect(self, measure: Measure) -> float:
+        """How far its values are from those of the other rows, where what is now is a part of what was then."""
+        then, now = self._counts
+        rest = np.maximum(then - now, 0)
+        # a cumulated share of all rows is the mean of the part's and the others'
+        return _effect(measure, rest, now, min(self._largest * then.sum() / max(rest.sum(), 1), 1.0))
+
+    def part_gaps_effect(self, measure: Measure) -> float:
+        """How far its missing values are from those of the other rows, where what is now is a part of what was then."""
         then, now = self._gaps
-        return _effect(measure, then, now, abs(then[0] / then.sum() - now[0] / now.sum()))
+        rest = np.maximum(then - now, 0)
+        return _effect(measure, rest, now, _gap(rest, now))
 
     def gaps_chance(self) -> float:
         """How likely that is by chance."""
@@ -174,6 +186,11 @@ def _effect(measure: Measure, then: Counts, now: Counts, largest: float) -> floa
     if measure == "jensen_shannon":
         return distances.jensen_shannon(then, now)
     return distances.linf_robust(largest, float(then.sum()), float(now.sum()))
+
+
+def _gap(then: Counts, now: Counts) -> float:
+    """The difference of two shares of missing values."""
+    return float(abs(then[0] / max(then.sum(), 1) - now[0] / max(now.sum(), 1)))
 
 
 def _share(of: FeatureStatistics | ColumnSketch) -> float:

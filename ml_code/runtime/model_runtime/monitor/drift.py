@@ -6,6 +6,7 @@ or of missing and present), and *chance* by a test: Kolmogorov and Smirnov's for
 for missing values. A feature has moved when an effect is above its limit and its test, adjusted over all tests of all
 features by Holm's procedure, is below `alpha`. So the chance that calm data alarms at all is at most `alpha`,
 however many features there are; and in large samples, where any difference is significant, small ones don't alarm.
+The limit is at least what windows of the training days have reached, as the baseline tells it (see `usual`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from model_runtime.monitor.compared_feature import ComparedFeature, Kind
 from model_runtime.monitor.distances import holm
-from model_runtime.monitor.drift_limits import DriftLimits, Limit
+from model_runtime.monitor.drift_limits import DriftLimits, Limit, Measure, span_of
 from model_runtime.monitor.sketches import ColumnSketch, TableSketch
 from model_runtime.monitor.statistics import Statistics
 
@@ -25,11 +26,22 @@ __all__ = ["DriftLimits", "Effect", "FeatureDrift", "Limit", "find_drift"]
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One comparison: how far apart, how likely by chance, and how likely among all that was compared."""
+    """One comparison: how far apart, how likely by chance, and how likely among all that was compared.
+
+    `threshold` is what the score has to be above, `usual` what windows of the training days have reached; None where
+    that isn't known or doesn't count.
+    """
 
     score: float
     p_value: float
+    threshold: float
+    usual: float | None = None
     adjusted: float = 1.0
+
+    @property
+    def times(self) -> float:
+        """The score in thresholds."""
+        return self.score / self.threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +49,7 @@ class FeatureDrift:
     """A feature then and now; `to_json` is its entry in the report.
 
     `effect` is the comparison that decides, of its values or of its missing ones: the one that has moved, or else the
-    one with the larger score; None where there were too few rows to say anything.
+    one with the larger score in thresholds; None where there were too few rows to say anything.
     """
 
     name: str
@@ -61,7 +73,7 @@ class FeatureDrift:
     @property
     def threshold(self) -> float:
         """The score above which it counts."""
-        return self.limit.threshold
+        return self.effect.threshold if self.effect else self.limit.threshold
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in `features` of report.json, but for `since` and `daily`."""
@@ -73,7 +85,8 @@ class FeatureDrift:
             "judged": self.judged,
             "measure": self.limit.measure,
             "score": effect.score if effect else None,
-            "threshold": self.limit.threshold,
+            "threshold": self.threshold,
+            "usual": effect.usual if effect else None,
             "p_value": effect.p_value if effect else None,
             "adjusted_p": effect.adjusted if effect else None,
             "tests": dict(self.tests),
@@ -97,23 +110,44 @@ def find_drift(baseline: Statistics, now: TableSketch, limits: DriftLimits | Non
 
 def _effects(feature: ComparedFeature, limits: DriftLimits) -> list[Effect]:
     """Of its values, and of its missing ones, as far as there are rows enough."""
-    measure = limits.of(feature.name).measure
+    measure, usual = limits.of(feature.name).measure, feature.then.usual
     found = []
     if min(feature.then.present, feature.now.present) >= limits.least_rows:
-        found.append(Effect(score=feature.values_effect(measure), p_value=feature.values_chance()))
+        threshold, known = _threshold(feature.name, limits, usual.values if usual else {})
+        found.append(
+            Effect(
+                score=feature.values_effect(measure),
+                p_value=feature.values_chance(),
+                threshold=threshold,
+                usual=known,
+            )
+        )
     if min(feature.then.rows, feature.now.rows) >= limits.least_rows and feature.has_gaps:
-        found.append(Effect(score=feature.gaps_effect(measure), p_value=feature.gaps_chance()))
+        threshold, known = _threshold(feature.name, limits, usual.gaps if usual else {})
+        found.append(
+            Effect(score=feature.gaps_effect(measure), p_value=feature.gaps_chance(), threshold=threshold, usual=known)
+        )
     return found
 
 
+def _threshold(
+    name: str, limits: DriftLimits, usual: Mapping[int, Mapping[Measure, float]]
+) -> tuple[float, float | None]:
+    """What the score has to be above, and what is usual if that counts: where a feature has no limit of its own."""
+    limit = limits.of(name)
+    reached = usual.get(span_of(limits.days), {}).get(limit.measure)
+    if not limits.usual or name in limits.features or reached is None:
+        return limit.threshold, None
+    return max(limit.threshold, reached), reached
+
+
 def _judged(feature: ComparedFeature, effects: list[Effect], limits: DriftLimits) -> FeatureDrift:
-    limit = limits.of(feature.name)
-    beyond = [each for each in effects if each.score > limit.threshold and each.adjusted < limits.alpha]
-    deciding = max(beyond or effects, key=lambda each: each.score, default=None)
+    beyond = [each for each in effects if each.score > each.threshold and each.adjusted < limits.alpha]
+    deciding = max(beyond or effects, key=lambda each: each.times, default=None)
     return FeatureDrift(
         name=feature.name,
         kind=feature.kind,
-        limit=limit,
+        limit=limits.of(feature.name),
         moved=bool(beyond) and feature.name not in limits.ignored,
         effect=deciding,
         tests=feature.tests(),

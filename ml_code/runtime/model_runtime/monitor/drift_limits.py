@@ -11,6 +11,8 @@ from model_runtime.errors import JobError
 
 Measure = Literal["psi", "robust_distance", "jensen_shannon"]
 MEASURES: tuple[Measure, ...] = ("psi", "robust_distance", "jensen_shannon")
+SPANS = (1, 7, 28)
+"""Days of the windows of the training that a baseline tells of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,10 @@ class Limit:
 class DriftLimits:
     """From where on a feature has moved.
 
-    `features` have limits of their own, `ignored` ones are compared and never count. A feature is judged when it has
-    at least `least_rows` values in the baseline and now: by chance alone the index of n rows is about 9 / n.
+    `features` have limits of their own, `ignored` ones are compared and never count. Others have to be further from
+    the training, too, than windows of it that are as long as this one, which has `days`, unless `usual` is false. A
+    feature is judged when it has at least `least_rows` values in the baseline and now: by chance alone the index of n
+    rows is about 9 / n.
     """
 
     overall: Limit = field(default_factory=Limit)
@@ -41,6 +45,8 @@ class DriftLimits:
     ignored: frozenset[str] = frozenset()
     alpha: float = 0.01
     least_rows: int = 200
+    days: int = 7
+    usual: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what can't be judged by."""
@@ -63,12 +69,23 @@ class DriftLimits:
         alpha = drift.get("alpha", settings.get("alpha", 0.01))
         rows = settings.get("least_rows", 200)
         return cls(
-            overall=overall, features=features, ignored=frozenset(drift.get("ignore", ())), alpha=alpha, least_rows=rows
+            overall=overall,
+            features=features,
+            ignored=frozenset(drift.get("ignore", ())),
+            alpha=alpha,
+            least_rows=rows,
+            days=settings.get("window_days", 7),
+            usual=bool(drift.get("usual", True)),
         )
 
     def of(self, feature: str) -> Limit:
         """The limit of a feature."""
         return self.features.get(feature, self.overall)
+
+
+def span_of(days: int) -> int:
+    """The windows that one of so many days is compared with: as long, or shorter ones, which vary more."""
+    return max((span for span in SPANS if span <= days), default=SPANS[0])
 
 
 def _limit(place: str, said: Mapping[str, Any], otherwise: Limit) -> Limit:

@@ -38,9 +38,10 @@ def drift_findings(features: Sequence[Mapping[str, Any]], settings: MonitorSetti
 
 
 def _moved(feature: Mapping[str, Any]) -> str:
-    said = (
-        f"{feature['name']} has moved: {_measure(feature)} {feature['score']:.2f}, {feature['threshold']:g} is allowed"
-    )
+    allowed = f"{feature['threshold']:.3g} is allowed"
+    if feature.get("usual") == feature["threshold"]:
+        allowed = f"windows of the training days reach {feature['usual']:.2f}"
+    said = f"{feature['name']} has moved: {_measure(feature)} {feature['score']:.2f}, {allowed}"
     if feature.get("since"):
         said += f", since {feature['since']}"
     means, gaps = feature.get("mean"), feature["missing"]

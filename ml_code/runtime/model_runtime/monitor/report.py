@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_runtime.monitor import findings
@@ -163,13 +163,16 @@ class Run:
         daily: dict[str, list[dict[str, Any]]] = {}
         for day in sorted(traffic.days):
             table = traffic.days[day]
-            for each in find_drift(statistics, table, limits):
+            for each in find_drift(statistics, table, replace(limits, days=1)):
                 score = each.score if table.rows >= limits.least_rows else None
-                daily.setdefault(each.name, []).append({"day": str(day), "rows": table.rows, "score": score})
+                entry = {"day": str(day), "rows": table.rows, "score": score, "threshold": each.threshold}
+                daily.setdefault(each.name, []).append(entry)
         found = []
+        # a window that holds one day, as after a release, is compared with single days
+        limits = replace(limits, days=min(limits.days, max(len(traffic.days), 1)))
         for each in find_drift(statistics, self.table, limits):
             days = daily.get(each.name, [])
-            since = since_when(days, each.limit.threshold) if each.moved else None
+            since = since_when(days) if each.moved else None
             found.append({**each.to_json(), "since": since, "daily": days})
         return sorted(found, key=_by_score)
 
@@ -180,11 +183,11 @@ class Run:
         return found + width_violations(traffic.counts.widths, len(version.description.features))
 
 
-def since_when(days: Sequence[Mapping[str, Any]], threshold: float) -> str | None:
-    """The first day of those at the end that are all above a threshold; days with too few rows decide nothing."""
+def since_when(days: Sequence[Mapping[str, Any]]) -> str | None:
+    """The first of the last days that are all above their thresholds; days with too few rows decide nothing."""
     since = None
     for each in reversed([each for each in days if each["score"] is not None]):
-        if each["score"] <= threshold:
+        if each["score"] <= each["threshold"]:
             break
         since = str(each["day"])
     return since

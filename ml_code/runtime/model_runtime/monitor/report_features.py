@@ -70,7 +70,7 @@ def _item(feature: Feature, tested: int) -> str:
     line = spark(
         [str(each["day"]) for each in daily],
         [each["score"] for each in daily],
-        feature.get("threshold"),
+        daily[-1].get("threshold") if daily else None,
         label=f"{name}: score by day",
     )
     facts = "".join(f"<p>{each}</p>" for each in _facts(feature))
@@ -102,7 +102,8 @@ def _score(feature: Feature, tested: int) -> str:
     filled, mark = (min(each / METER_ROOM, 1) * 100 for each in (ratio(feature), 1))
     meter = f'<div class="meter"><i style="width: {filled:.0f}%"></i><b style="left: {mark:.0f}%"></b></div>'
     measure = MEASURES.get(str(feature.get("measure")), "")
-    of = f"<small>{measure} of {_brief(feature['threshold'])}</small>"
+    limit = "usual" if feature.get("usual") == feature["threshold"] else "allowed"
+    of = f"<small>{measure}, {_brief(feature['threshold'])} is {limit}</small>"
     score = f'<span class="score">{_brief(feature["score"])}</span> {of}'
     return f"{score}{meter}<small>{_sureness(feature, tested)}</small>"
 

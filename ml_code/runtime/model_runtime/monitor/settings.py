@@ -59,7 +59,7 @@ class MonitorSettings:
         drift = given.get("drift")
         moved = given.get("moved_features", (drift or {}).get("moved_features", 1))
         if drift is not None:
-            _members(drift, (*MEASURES, "alpha", "features", "ignore", "moved_features"), f"{PLACE}: drift")
+            _members(drift, (*MEASURES, "alpha", "features", "ignore", "moved_features", "usual"), f"{PLACE}: drift")
         facets = [each if isinstance(each, str) else json.dumps(each) for each in given.get("facets") or []]
         if len(facets) > MOST_FACETS:
             raise JobError(f"{PLACE}: facets must be at most {MOST_FACETS}, got {len(facets)}")

@@ -2,7 +2,8 @@
 
 Our additions: a number's `distribution` may have `categorical.buckets` beside its `kll`, as texts have in the schema,
 for columns that stand for categories; `encoded` says there that the numbers are codes of something else. Among the
-parameters of a sketch is its `rank_error`, 0 where each row was counted.
+parameters of a sketch is its `rank_error`, 0 where each row was counted. A feature's `usual` is what windows of the
+rows' own days have reached (see `usual`).
 Source of the schema: SageMaker's guide, "Schema for Statistics (statistics.json file)".
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from model_runtime.errors import JobError
 from model_runtime.monitor.distributions import Distribution
+from model_runtime.monitor.drift_limits import MEASURES, Measure
 from model_runtime.monitor.number_sketch import K
 from model_runtime.monitor.sketches import ColumnSketch, TableSketch
 
@@ -27,12 +29,40 @@ MOST_CATEGORIES = 64
 """A column of whole numbers with at most so many distinct ones is one of categories, without being told."""
 
 
+@dataclass(frozen=True)
+class Usual:
+    """The largest effects of windows of the training, by days and measure: of a feature's values, and of its gaps."""
+
+    values: Mapping[int, Mapping[Measure, float]]
+    gaps: Mapping[int, Mapping[Measure, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `statistics.json` has it."""
+        return {
+            name: {str(days): dict(largest) for days, largest in each.items()}
+            for name, each in (("values", self.values), ("gaps", self.gaps))
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Usual:
+        """What `to_json` wrote."""
+        values, gaps = (
+            {
+                int(days): {measure: float(largest[measure]) for measure in MEASURES}
+                for days, largest in said[name].items()
+            }
+            for name in ("values", "gaps")
+        )
+        return cls(values, gaps)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureStatistics:
     """What a baseline knows of a feature.
 
     `distribution` is that of its numbers, None without any; `categories` are the counts of its values where it has
-    categories, and `complete` says that no other value was there. `encoded` says that its numbers are codes.
+    categories, and `complete` says that no other value was there. `encoded` says that its numbers are codes. `usual` is
+    how far windows of the baseline's own days are from it; None where that isn't told.
     """
 
     name: str
@@ -47,6 +77,7 @@ class FeatureStatistics:
     categories: Mapping[str, int] | None = None
     complete: bool = True
     encoded: bool = False
+    usual: Usual | None = None
 
     @property
     def rows(self) -> int:
@@ -142,6 +173,11 @@ def read_statistics(said: Mapping[str, Any]) -> Statistics:
 
 
 def _read_feature(said: Mapping[str, Any]) -> FeatureStatistics:
+    found = _read_columns(said)
+    return replace(found, usual=Usual.from_json(said["usual"])) if "usual" in said else found
+
+
+def _read_columns(said: Mapping[str, Any]) -> FeatureStatistics:
     name, kind = str(said["name"]), str(said["inferred_type"])
     if "string_statistics" in said:
         texts = said["string_statistics"]
