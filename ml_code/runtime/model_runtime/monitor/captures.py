@@ -174,11 +174,6 @@ class CaptureReader:
                 )
 
 
-def captured(lake: Lake, uri: str, start: datetime, end: datetime, parser: RowParser) -> Iterator[CaptureBatch]:
-    """The rows captured in [start, end) in the hour folders below `uri` (of one variant of an endpoint)."""
-    yield from CaptureReader(parser, start, end).read(lake, lake.hour_files(uri, start, end))
-
-
 def _time(event: Mapping[str, Any], file: HourFile) -> datetime:
     said = event.get("inferenceTime")
     if not isinstance(said, str):

@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ def _look_at_endpoint(asked: Asked, run: Run, lake: Lake, paths: ContainerPaths,
         )
     ]
     run.traffic = read_traffic(question, files, asked.workers, lake)
-    run.watched = _since(run.watched, since)
+    run.watched = replace(run.watched, since=None if since is None else shown(since))
     run.truth = _labels(asked, lake, run.traffic)
 
 
@@ -214,10 +214,6 @@ def _question(asked: Asked, version: Version, since: datetime | None, paths: Con
         searched=not version.has_trees,
         explains=asked.settings.minimum_ndcg is not None and version.has_trees,
     )
-
-
-def _since(watched: Watched, since: datetime | None) -> Watched:
-    return Watched(**{**watched.__dict__, "since": None if since is None else shown(since)})
 
 
 def _labels(asked: Asked, lake: Lake, traffic: Traffic) -> GroundTruth | None:
