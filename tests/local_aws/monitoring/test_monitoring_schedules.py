@@ -125,6 +125,7 @@ def test_failure_of_the_container_is_the_executions(monitoring: Monitoring) -> N
     monitoring.monitor("say('no column is numeric')\nsys.exit(1)")
     monitoring.sagemaker.create_data_quality_job_definition(**monitoring.define())
     monitoring.invoke()
+    monitoring.settle()  # what was captured is in S3
     monitoring.schedule("NOW", times={"DataAnalysisStartTime": "-PT1H", "DataAnalysisEndTime": "PT1H"})
     monitoring.settle()
     (execution,) = monitoring.executions()
@@ -218,6 +219,7 @@ def test_definition_within_a_schedule_runs_and_a_schedule_takes_another_definiti
         "ScheduleExpression": "NOW", "DataAnalysisStartTime": "-PT1H", "DataAnalysisEndTime": "PT1H",
     }  # fmt: skip
     monitoring.invoke()
+    monitoring.settle()
     sagemaker.create_monitoring_schedule(
         MonitoringScheduleName=name, MonitoringScheduleConfig={"ScheduleConfig": now, "MonitoringJobDefinition": within}
     )
