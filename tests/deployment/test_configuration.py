@@ -249,8 +249,8 @@ def test_a_value_is_overridden_for_one_environment_only(tmp_path: Path, write: W
                 "config/dev.yaml:1: removal must be one of 'destroy' or 'retain', got 'gone'",
                 "config/dev.yaml:6: models.late.training.test_days must be at least 1, got 0",
                 "config/dev.yaml:5: models.late.serving.instances is not a known key; did you mean "
-                "'instance_type'?; known here: asynchronous, capture_percent, challenger, component, enabled, instance_count, "
-                "instance_type, release, scaling, serverless",
+                "'instance_type'?; known here: asynchronous, capture_percent, challenger, component, enabled, "
+                "instance_count, instance_type, release, scaling, serverless",
             ],
             id="wrong overrides, beside other errors",
         ),
