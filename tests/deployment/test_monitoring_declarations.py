@@ -25,7 +25,8 @@ SECTION = r"^monitoring:\n(.+\n)+"
 
 
 def model_of(name: str, repository: Repository = REPOSITORY) -> Model:
-    return next(each for each in load(repository).environments[0].models if each.name == name)
+    """A model as prod has it, which overrides the least."""
+    return next(each for each in load(repository).environments[-1].models if each.name == name)
 
 
 def step_of(template: Template) -> dict[str, Any]:
@@ -46,8 +47,8 @@ def resources_of(template: Template, kind: str) -> list[dict[str, Any]]:
 
 
 def test_job_is_told_of_captured_requests_labels_and_the_moment_that_it_looks_from(templates: Templates) -> None:
-    given = told(templates["dev/flight-delay-monitoring"])
-    assert given["--endpoint"] == "dev-flight-delay"
+    given = told(templates["prod/flight-delay-monitoring"])
+    assert given["--endpoint"] == "prod-flight-delay"
     assert given["--captures"].startswith("s3://<")
     assert given["--ground-truth"].endswith("/ground-truth/flight_delay")
     assert given["--labels-within-hours"] == "48"
