@@ -205,6 +205,11 @@ def test_a_gap_in_captures_is_told_and_is_no_drift(monitored: Monitored) -> None
     assert len(report["captures"]["hours_without"]) == 36
 
 
+def test_hours_before_anything_was_captured_are_no_gap(monitored: Monitored) -> None:
+    monitored.send(captures(features(500), days_before(0.25), days_before(0)))
+    assert monitored.run()["findings"] == []
+
+
 def test_files_that_are_cut_in_the_middle_lose_their_last_line_alone(monitored: Monitored) -> None:
     monitored.send(captures(features(480), days_before(2), days_before(0)))
     cut = monitored.objects(LAKE)[3]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from model_runtime.monitor.lake import HOUR
 from model_runtime.monitor.settings import MonitorSettings
 from model_runtime.monitor.window import shown
 
@@ -99,7 +100,7 @@ def attribution_findings(attributions: Mapping[str, Any] | None) -> list[Finding
 
 
 def data_findings(
-    violations: Sequence[Mapping[str, Any]], captures: Mapping[str, Any], enough: bool, hours: int
+    violations: Sequence[Mapping[str, Any]], captures: Mapping[str, Any], gap: tuple[datetime, datetime] | None
 ) -> tuple[list[Finding], bool]:
     """Sentences on data that isn't what the model takes, and whether any is more than a remark."""
     found = [
@@ -113,25 +114,24 @@ def data_findings(
         first = captures["examples"][0] if captures["examples"] else None
         example = f", as {first['file'].rpartition('/')[2]} line {first['line']}: {first['reason']}" if first else ""
         found.append(finding("data", f"{broken:,} captured lines or rows can't be used{example}"))
-    gap = longest_gap(captures["hours_without"])
-    if enough and gap and gap[1] - gap[0] >= LONG_GAP and len(captures["hours_without"]) < hours:
+    if gap and gap[1] - gap[0] >= LONG_GAP:
         found.append(finding("data", f"nothing was captured from {shown(gap[0])} to {shown(gap[1])}"))
     return found, serious
 
 
-def longest_gap(hours: Sequence[str]) -> tuple[datetime, datetime] | None:
-    """From when to when most hours in a row were without any capture."""
+def longest_gap(window: Sequence[datetime], without: Sequence[str]) -> tuple[datetime, datetime] | None:
+    """From when to when most hours in a row were without any capture.
+
+    Hours before the first capture aren't counted: nothing may have served then.
+    """
+    missing = {datetime.fromisoformat(text) for text in without}
     best: tuple[datetime, datetime] | None = None
-    start: datetime | None = None
     last: datetime | None = None
-    for text in hours:
-        hour = datetime.fromisoformat(text)
-        if start is None or last is None or hour != last + timedelta(hours=1):
-            start = hour
-        last = hour
-        if best is None or last + timedelta(hours=1) - start > best[1] - best[0]:
-            best = (start, last + timedelta(hours=1))
-    return best
+    for hour in [each for each in window if each not in missing] + [window[-1] + HOUR]:
+        if last is not None and (best is None or hour - last > best[1] - best[0]):
+            best = (last, hour)
+        last = hour + HOUR
+    return best if best and best[1] > best[0] else None
 
 
 def next_step(status: str, found: Sequence[Finding], settings: MonitorSettings, reasons: Sequence[str]) -> str:

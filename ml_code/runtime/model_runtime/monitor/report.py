@@ -109,9 +109,9 @@ class Run:
     def _told(self, report: dict[str, Any], has_baseline: bool) -> dict[str, Any]:
         """Add the findings, the status and what comes next."""
         settings, rows = self.settings, report["rows"]
-        hours = len(self.window.hours())
         enough = rows >= settings.least_rows
-        data, serious = findings.data_findings(report["violations"], report["captures"], enough, hours)
+        gap = findings.longest_gap(self.window.hours(), report["captures"]["hours_without"]) if enough else None
+        data, serious = findings.data_findings(report["violations"], report["captures"], gap)
         bad = [
             *findings.drift_findings(report["features"], settings),
             *findings.shift_findings(report["predictions"]),
