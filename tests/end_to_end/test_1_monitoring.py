@@ -39,7 +39,7 @@ def test_alarm_has_the_model_trained_and_the_gate_says_what_it_is_worth(platform
     assert (alarms["drift"], alarms["quality"]) == ("ALARM", "OK")
     assert found["retraining"]["status"] == "RUNNING"  # it looks at the alarms again after the cool-down
     sagemaker = platform.client("sagemaker")
-    second, first = sagemaker.list_pipeline_executions(PipelineName=GROUP)["PipelineExecutionSummaries"]
+    second, _ = sagemaker.list_pipeline_executions(PipelineName=GROUP)["PipelineExecutionSummaries"]
     assert second["PipelineExecutionDescription"] == "Started by its triggers"
     versions = sagemaker.list_model_packages(ModelPackageGroupName=GROUP)["ModelPackageSummaryList"]
     waiting = [each for each in versions if each["ModelApprovalStatus"] == "PendingManualApproval"]
