@@ -106,10 +106,10 @@ def by_day(
         _, down = place(0, value)
         parts.append(f'<line class="grid" x1="{WIDE_LEFT}" x2="{right_edge}" y1="{down}" y2="{down}"/>')
         parts.append(f'<text x="{WIDE_LEFT - 8}" y="{down + 4}" text-anchor="end">{value:.3g}</text>')
-    for (kind, name, value), text_y in zip(lines, _apart([place(0, value)[1] for _, _, value in lines]), strict=True):
-        _, down = place(0, value)
+    for (kind, name, bound), text_y in zip(lines, _apart([place(0, each)[1] for _, _, each in lines]), strict=True):
+        _, down = place(0, bound)
         parts.append(f'<line class="{kind}" x1="{WIDE_LEFT}" x2="{right_edge}" y1="{down}" y2="{down}"/>')
-        parts.append(f'<text x="{right_edge + 10}" y="{text_y + 4}">{escape(name)} {value:.3f}</text>')
+        parts.append(f'<text x="{right_edge + 10}" y="{text_y + 4}">{escape(name)} {bound:.3f}</text>')
     parts += [f'<polyline class="series now" points="{" ".join(run)}"/>' for run in _runs(values, place)]
     every_nth = max(1, -(-len(days) // 8))
     for index, (day, value) in enumerate(zip(days, values, strict=True)):
