@@ -102,10 +102,10 @@ def by_day(
 
     parts = []
     for share in (0.0, 0.5, 1.0):
-        value = least + share * (most - least)
-        _, down = place(0, value)
+        mark = least + share * (most - least)
+        _, down = place(0, mark)
         parts.append(f'<line class="grid" x1="{WIDE_LEFT}" x2="{right_edge}" y1="{down}" y2="{down}"/>')
-        parts.append(f'<text x="{WIDE_LEFT - 8}" y="{down + 4}" text-anchor="end">{value:.3g}</text>')
+        parts.append(f'<text x="{WIDE_LEFT - 8}" y="{down + 4}" text-anchor="end">{mark:.3g}</text>')
     for (kind, name, bound), text_y in zip(lines, _apart([place(0, each)[1] for _, _, each in lines]), strict=True):
         _, down = place(0, bound)
         parts.append(f'<line class="{kind}" x1="{WIDE_LEFT}" x2="{right_edge}" y1="{down}" y2="{down}"/>')
