@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .nearest import nearest
+from .schedule_gaps import DAY, HOUR, longest_gap_hours
 from .setting_types import ColumnName, InstanceType, Positive, Section, UniqueNames
 from .trigger_settings import CheckedSchedule
 
 Cause = Literal["drift", "quality", "bias", "attributions"]
-HOUR, DAY = 1, 24
+WEEKEND = 3 * DAY
+"""From Friday's run to Monday's."""
 MOST_HOURS = 7 * DAY
 """How far an alarm of CloudWatch looks back at the most, all of its periods together."""
 
@@ -141,22 +143,20 @@ class Monitoring(Section):
 
 def period_hours(schedule: str) -> int:
     """The hours of a period that has a run of a schedule in it, if not every period has one: from 1 to 24."""
-    kind, _, content = schedule.removesuffix(")").partition("(")
-    if kind == "rate":
-        number, unit = content.split()
-        hours = int(number) * {"minute": 0, "hour": HOUR, "day": DAY}[unit.removesuffix("s")]
-        return min(max(hours, HOUR), DAY)
-    return DAY if content.split()[1].isdigit() else HOUR
+    return min(longest_gap_hours(schedule), DAY)
 
 
 def is_rare(schedule: str) -> bool:
     """Whether days go by without a run, those of weekends aside."""
-    kind, _, content = schedule.removesuffix(")").partition("(")
-    if kind == "rate":
-        number, unit = content.split()
-        return unit.startswith("day") and int(number) > 1
-    _, _, day, month, weekday, _ = content.split()
-    return day not in "*?" or month != "*" or not re.fullmatch(r"[*?]|MON-FRI|2-6", weekday.upper())
+    gap = longest_gap_hours(schedule)
+    return gap > DAY and not (gap <= WEEKEND and re.search(r" (MON-FRI|2-6) \S+\)$", schedule.upper()))
+
+
+def silent_periods(schedule: str) -> int | None:
+    """In so many periods there is a run, and one to spare; None where that is longer than alarms look back."""
+    period = period_hours(schedule)
+    periods = -(-longest_gap_hours(schedule) // period) + 1
+    return periods if periods * period <= MOST_HOURS else None
 
 
 def native_schedule(schedule: str) -> str | None:
@@ -202,10 +202,11 @@ def check_monitoring(model: Any) -> None:
 def watches_endpoint(model: Any) -> bool:
     """Whether an endpoint's captured requests are looked at; otherwise the table of predictions."""
     serving = model.serving
-    if serving is None or getattr(serving, "component", None):
+    if serving is None or serving.component:
         # requests to a fleet are captured together, whatever model they are for
         return False
-    return bool(serving.capture_percent > 0)
+    # an endpoint that is off leaves its captures to look at, but nothing new
+    return bool(serving.capture_percent > 0 and (serving.enabled or model.batch is None))
 
 
 def causes_of(model: Any) -> list[Cause]:
@@ -231,7 +232,7 @@ def retraining_causes(model: Any) -> list[Cause]:
 def cool_down_hours(model: Any) -> int:
     """Hours from the end of a training to the next look at the alarms."""
     monitoring = model.monitoring
-    return int(monitoring.retrain.cool_down_hours or _alarm_hours(model) + monitoring.period_hours)
+    return int(monitoring.retrain.cool_down_hours or _alarm_hours(model) + longest_gap_hours(monitoring.schedule))
 
 
 def _alarm_hours(model: Any) -> int:
@@ -239,7 +240,8 @@ def _alarm_hours(model: Any) -> int:
     monitoring = model.monitoring
     retrain = monitoring.retrain
     labels = monitoring.quality.labels_within_hours if "quality" in retraining_causes(model) else 0
-    return int(labels + (retrain.of - retrain.datapoints + 1) * monitoring.period_hours)
+    calm = (retrain.of - retrain.datapoints) * monitoring.period_hours + longest_gap_hours(monitoring.schedule)
+    return int(labels + calm)
 
 
 def _check_cool_down(model: Any) -> None:

@@ -29,7 +29,15 @@ from .monitoring_definition import (
     limits_of,
     monitoring_definition,
 )
-from .monitoring_settings import Monitoring, Retrain, causes_of, cool_down_hours, retraining_causes, watches_endpoint
+from .monitoring_settings import (
+    Monitoring,
+    Retrain,
+    causes_of,
+    cool_down_hours,
+    retraining_causes,
+    silent_periods,
+    watches_endpoint,
+)
 from .native_monitoring import NativeMonitoring
 from .training_stack import TrainingStack
 
@@ -67,7 +75,7 @@ class MonitoringStack(Stack):
         self.alarms = self._define_alarms(foundation.alarms)
         self.retraining = self._define_retraining(foundation, training)
         self.dashboard = self._define_dashboard(training, releases)
-        if monitoring.engine == "native" and self._endpoint_name:
+        if monitoring.engine == "native" and self._endpoint_name and self._is_there:
             NativeMonitoring(
                 self,
                 "Native",
@@ -129,6 +137,10 @@ class MonitoringStack(Stack):
         CfnOutput(self, "ScheduleName", value=schedule.ref)
         return monitor
 
+    @property
+    def _is_there(self) -> bool:
+        return self._model.serving is not None and self._model.serving.enabled
+
     def _source(self, monitor: ModelMonitor, data: DataStack) -> CapturedRequests | PredictedDays:
         model, lake, role = self._model, data.lake, monitor.job_role
         if self._endpoint_name:
@@ -158,8 +170,9 @@ class MonitoringStack(Stack):
 
     def _define_alarms(self, topic: sns.ITopic) -> MonitorAlarms:
         alarms = MonitorAlarms(self, "Alarms", metrics=self._metrics, limits=self._limits(), topic=topic)
-        if self._endpoint_name and self._model.serving and self._model.serving.enabled:
-            alarms.watch_silence(self._endpoint_name, VARIANT)
+        periods = silent_periods(self._monitoring.schedule)
+        if self._endpoint_name and self._is_there and periods:
+            alarms.watch_silence(self._endpoint_name, VARIANT, periods)
         return alarms
 
     def _define_dashboard(self, training: TrainingStack, releases: Sequence[ModelRelease]) -> ModelDashboard:

@@ -14,7 +14,6 @@ from constructs import Construct
 
 Cause = Literal["drift", "quality", "bias", "attributions", "silent"]
 _MOST_LOOKED_BACK = Duration.days(7)
-_SILENT_RUNS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +139,12 @@ class MonitorAlarms(Construct):
             told = f"Other features decide than at training: the NDCG of their weights is below {limits.minimum_ndcg:g}"
             self._watch("attributions", "AttributionNdcg", limits.minimum_ndcg, below, told)
 
-    def watch_silence(self, endpoint_name: str, variant_name: str) -> cloudwatch.Alarm:
+    def watch_silence(self, endpoint_name: str, variant_name: str, periods: int) -> cloudwatch.Alarm:
         """Add the alarm on an endpoint that is there, of whose requests no run has seen any.
 
         Nobody asks it, or it captures nothing, or the monitor doesn't run. An endpoint that is there tells how busy its
-        machines are; without one there is nothing to see, and the alarm is off.
+        machines are; without one there is nothing to see, and the alarm is off. In so many `periods` there is a run of
+        the monitor at least.
         """
         period = self._limits.period
         there = cloudwatch.Metric(
@@ -170,7 +170,7 @@ class MonitorAlarms(Construct):
             metric=seen,
             threshold=1,
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            evaluation_periods=_SILENT_RUNS,
+            evaluation_periods=periods,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         return self._tell("silent", alarm)

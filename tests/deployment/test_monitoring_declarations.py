@@ -11,8 +11,9 @@ import pytest
 from stacks.configuration import load
 from stacks.model_settings import Model
 from stacks.monitoring_definition import limits_of
-from stacks.monitoring_settings import cool_down_hours, is_rare, native_schedule, period_hours
+from stacks.monitoring_settings import cool_down_hours, is_rare, native_schedule, period_hours, silent_periods
 from stacks.native_monitoring import PREPROCESSOR
+from stacks.schedule_gaps import longest_gap_hours
 from stacks.settings import Repository
 from tests.deployment.assemblies import REPOSITORY, Template, Templates
 from tests.deployment.declarations import Change, problems
@@ -177,8 +178,12 @@ def test_preprocessor_names_the_values_of_every_row() -> None:
     [
         ("cron(0 10 * * ? *)", 24, False, "cron(0 10 ? * * *)"),
         ("cron(0 * * * ? *)", 1, False, "cron(0 * ? * * *)"),
-        ("cron(0 0/6 * * ? *)", 1, False, "cron(0 0/6 ? * * *)"),
+        ("cron(0 0/6 * * ? *)", 6, False, "cron(0 0/6 ? * * *)"),
         ("cron(30 10 * * ? *)", 24, False, None),
+        ("cron(0 8-18 * * ? *)", 14, False, None),
+        ("cron(0 6,18 * * ? *)", 12, False, None),
+        ("cron(0 10 L * ? *)", 24, True, None),
+        ("rate(240 minutes)", 4, False, None),
         ("cron(0 10 ? * MON-FRI *)", 24, False, None),
         ("cron(0 10 ? * MON *)", 24, True, None),
         ("cron(0 10 1 * ? *)", 24, True, None),
@@ -193,6 +198,34 @@ def test_schedule_decides_the_period_of_alarms(schedule: str, hours: int, rare: 
     assert period_hours(schedule) == hours
     assert is_rare(schedule) is rare
     assert native_schedule(schedule) == native
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours", "periods"),
+    [
+        ("cron(0 10 * * ? *)", 24, 2),
+        ("cron(0 0/6 * * ? *)", 6, 2),
+        ("cron(0,30 8-18 ? * MON-FRI *)", 62, 4),
+        ("cron(0 10 ? * MON-FRI *)", 72, 4),
+        ("cron(0 10 ? * FRI-MON *)", 96, 5),
+        ("cron(0 10 ? * MON *)", 168, None),
+        ("cron(0 10 1 * ? *)", 744, None),
+        ("cron(0 10 ? * 6L *)", 744, None),
+        ("cron(0 10 1 JAN,JUL ? *)", 4416, None),
+        ("rate(90 minutes)", 2, 2),
+        ("rate(7 days)", 168, None),
+    ],
+)
+def test_silence_and_cool_down_last_through_the_longest_gap(schedule: str, hours: int, periods: int | None) -> None:
+    assert longest_gap_hours(schedule) == hours
+    assert silent_periods(schedule) == periods
+
+
+def test_rare_monitor_is_waited_for(repository: Repository, change: Change) -> None:
+    change(DELAY, SECTION, "monitoring:\n  schedule: rate(7 days)\n  retrain: {datapoints: 1, of: 1}\n")
+    assert cool_down_hours(model_of("flight_delay", repository)) == 2 * 168
+    change(DELAY, "of: 1", "of: 1, cool_down_hours: 100")
+    assert any("must be at least 168" in each for each in problems(repository))
 
 
 def test_cool_down_lasts_until_labels_have_come_and_an_alarm_has_seen_calm_runs() -> None:
