@@ -11,9 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from model_runtime.monitor.findings import CALM, DRIFTED, JUDGED
 
-SUBJECT_CHARACTERS = 100
-"""As many SNS takes, all of them ASCII."""
+SUBJECT_CHARACTERS = 99
+"""SNS takes fewer than 100, all of them ASCII, without line breaks. Source: Publish in the SNS API reference."""
 SHOWN_FINDINGS = 20
+LINE_CHARACTERS = 1000
+"""What a line of the text shows of what clients have sent: SNS takes 256 KiB in all."""
+NAMES = {"shift": "a shift of predictions", "attribution": "attributions"}
+"""What a kind of findings is called where it isn't by its own name."""
 
 
 def is_due(status: str, last: str | None) -> bool:
@@ -28,11 +32,11 @@ def subject_of(report: Mapping[str, Any]) -> str:
     """The subject: one line of ASCII."""
     model, name = report["model"], report["name"]
     if report["status"] == DRIFTED:
-        kinds = list(dict.fromkeys(each["kind"] for each in report["findings"]))
+        kinds = list(dict.fromkeys(NAMES.get(each["kind"], each["kind"]) for each in report["findings"]))
         text = f"{model} ({name}): {' and '.join(kinds)} beyond the limits"
     else:
         text = f"{model} ({name}): back within its limits"
-    return re.sub(r"[^\x20-\x7e]", "?", text)[:SUBJECT_CHARACTERS]
+    return re.sub(r"[^\x20-\x7e]", "?", " ".join(text.split()))[:SUBJECT_CHARACTERS].rstrip()
 
 
 def text_of(report: Mapping[str, Any], page: str | None) -> str:
@@ -51,12 +55,23 @@ def text_of(report: Mapping[str, Any], page: str | None) -> str:
     ]
     if page:
         lines.append(f"Report: {page}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_line, lines)) + "\n"
 
 
-def send(topic: str, report: Mapping[str, Any], page: str | None) -> None:
-    """Tell the topic. What can't be told is printed and doesn't end the job: the report is written already."""
+def _line(text: str) -> str:
+    """One line, whatever clients have sent: no line breaks, no control characters, and not endless."""
+    shown = "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return shown if len(shown) <= LINE_CHARACTERS else f"{shown[: LINE_CHARACTERS - 1]}…"
+
+
+def send(topic: str, report: Mapping[str, Any], page: str | None) -> bool:
+    """Tell the topic, and say whether that worked.
+
+    What can't be told is printed and doesn't end the job: the report is written already.
+    """
     try:
         boto3.client("sns").publish(TopicArn=topic, Subject=subject_of(report), Message=text_of(report, page))
     except (ClientError, BotoCoreError) as error:
         print(f"warning: {topic} can't be told: {' '.join(str(error).split())}", flush=True)
+        return False
+    return True
