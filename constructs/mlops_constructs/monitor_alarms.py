@@ -156,9 +156,9 @@ class MonitorAlarms(Construct):
         )
         seen = cloudwatch.MathExpression(
             expression="IF(there > 0, FILL(rows, 0))",
-            label="Rows that the monitor has seen of an endpoint that is there",
+            label="Rows of the last day that the monitor has seen of an endpoint that is there",
             period=period,
-            using_metrics={"there": there, "rows": self._metrics.metric("MonitoredRows", period)},
+            using_metrics={"there": there, "rows": self._metrics.metric("RecentRows", period)},
         )
         alarm = cloudwatch.Alarm(
             self,

@@ -42,7 +42,8 @@ class Retraining:
     register_step, reject_step
         The steps of the training pipeline that register a version, and that fail when the gate rejects it.
     cool_down_seconds
-        From the end of a training to the next look at the alarms: a version has to be released, asked and looked at.
+        From the end of a training, and from the approval of its version, to the next look at the alarms: a version has
+        to be released, asked and looked at.
     stop_after
         Attempts in a row that didn't help, after which `topic_arn` is told and the execution ends.
     reports
@@ -92,7 +93,7 @@ def retraining_definition(loop: Retraining) -> dict[str, Any]:
             **_look_at_alarms(loop),
             **_train(loop),
             **_follow(loop),
-            **_judge(),
+            **_judge(loop),
             **_tell(loop),
         },
     }
@@ -100,9 +101,12 @@ def retraining_definition(loop: Retraining) -> dict[str, Any]:
 
 def _take_turn() -> dict[str, State]:
     mine = "$states.context.Execution"
+    listed = "$states.result.Executions"
+    # by the list's own times, which may have fewer digits than the execution's
+    began = f"$toMillis([{listed}[ExecutionArn = {mine}.Id].StartDate, $began][0])"
     older = (
-        f"$states.result.Executions[ExecutionArn != {mine}.Id and ($toMillis(StartDate) < $toMillis($began) "
-        f"or ($toMillis(StartDate) = $toMillis($began) and ExecutionArn < {mine}.Id))][0]"
+        f"{listed}[ExecutionArn != {mine}.Id and ($toMillis(StartDate) < {began} "
+        f"or ($toMillis(StartDate) = {began} and ExecutionArn < {mine}.Id))][0]"
     )
     return {
         "Begin": {
@@ -172,6 +176,8 @@ def _train(loop: Retraining) -> dict[str, State]:
             "why": "there is no published data to train on yet",
         },
         following="HasTraining",
+        # a trigger that fails has tried again itself, and told people
+        at_once=["States.TaskFailed", "States.Timeout"],
         catch=catching_all(
             "NotStarted",
             {
@@ -220,36 +226,51 @@ def _follow(loop: Retraining) -> dict[str, State]:
     }
 
 
-def _judge() -> dict[str, State]:
-    """What has become of a version meanwhile: one that was decided on is no reason to wait."""
+def _judge(loop: Retraining) -> dict[str, State]:
+    """What has become of a version meanwhile: one that was decided on is no reason to wait for its approval.
+
+    Of one that was approved the cool-down begins with that: until then no run of the monitor has seen it.
+    """
+    found = "$states.result"
 
     def look(following: str) -> State:
         return task(
             "sagemaker:describeModelPackage",
             {"ModelPackageName": "{% $waits %}"},
-            assign={"approval": "{% $states.result.ModelApprovalStatus %}"},
+            assign={
+                "approval": f"{{% {found}.ModelApprovalStatus %}}",
+                "decided": f"{{% [{found}.LastModifiedTime, {found}.CreationTime][0] %}}",
+            },
             following=following,
             # it may have been deleted since
             catch=[catching(["States.ALL"], "LookAtAlarms", {"waits": ""})],
         )
 
-    pending = "{% $approval = 'PendingManualApproval' %}"
+    def decide(pending: str, otherwise: str) -> State:
+        return {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $approval = 'PendingManualApproval' %}", "Next": pending},
+                {"Condition": "{% $approval = 'Approved' %}", "Next": "WaitForRuns"},
+            ],
+            "Default": otherwise,
+            "Assign": {"waits": ""},
+        }
+
+    seen = f"$fromMillis($toMillis($decided) + {loop.cool_down_seconds * 1000})"
     return {
         "LookAtVersion": look("IsPending"),
-        "IsPending": {
-            "Type": "Choice",
-            "Choices": [{"Condition": pending, "Next": "LookAtAlarms"}],
-            "Default": "LookAtAlarms",
-            "Assign": {"waits": ""},
-        },
+        "IsPending": decide("LookAtAlarms", "LookAtAlarms"),
         "LookAtVersionAgain": look("IsStillPending"),
-        "IsStillPending": {
-            "Type": "Choice",
-            "Choices": [{"Condition": pending, "Next": "NoteWaiting"}],
-            "Default": "Train",
-            "Assign": {"waits": ""},
-        },
+        "IsStillPending": decide("NoteWaiting", "Train"),
         "NoteWaiting": _note(f"'{WAITING}'", "$waits & ' is not approved yet'", following="CoolDown"),
+        # a moment that has passed is not waited for
+        "WaitForRuns": {
+            "Type": "Wait",
+            "Timestamp": f"{{% {seen} %}}",
+            "Assign": {"waits": ""},
+            "Next": "LookAtAlarms",
+        },
     }
 
 

@@ -94,7 +94,7 @@ def test_each_limit_is_an_alarm_that_several_bad_runs_turn_on_and_missing_ones_l
 
 
 def test_silence_is_told_of_an_endpoint_that_is_there(stack: Stack, resources: Find) -> None:
-    alarms_of(stack, MonitorLimits()).watch_silence("dev-late", "live")
+    alarms_of(stack, MonitorLimits()).watch_silence("dev-late", "live", 2)
     (alarm,) = [
         each["Properties"] for each in resources("AWS::CloudWatch::Alarm").values() if "Metrics" in each["Properties"]
     ]

@@ -144,6 +144,21 @@ def test_nothing_is_trained_when_the_alarm_is_off_again(loop: Loop) -> None:
     assert loop.trainings() == 0
 
 
+def test_version_that_is_approved_late_is_given_the_time_to_show_what_it_does(loop: Loop) -> None:
+    loop.alarm("ALARM")
+    execution = loop.start()
+    loop.pass_attempt(execution)
+    loop.states.pass_time(hours=HOURS - 1)
+    loop.decide("Approved")
+    loop.states.pass_time(hours=2)  # the cool-down of the training is over, not that of the approval
+    assert loop.states.current_states(execution)[-1] == "WaitForRuns"
+    assert loop.trainings() == 1
+    loop.alarm("OK")
+    loop.pass_cool_down()
+    assert output(loop, execution)["outcome"] == "calm"
+    assert loop.trainings() == 1
+
+
 def test_training_that_helps_ends_the_loop_and_tells_nobody(loop: Loop) -> None:
     loop.alarm("ALARM")
     execution = loop.start()
