@@ -47,6 +47,7 @@ SAMPLED_DAYS = 7
 SINGLE_REQUESTS = 800
 SEED = 7
 RETRAINING_SECONDS = 300
+CAPTURED_SECONDS = 60
 
 
 @dataclass
@@ -180,8 +181,25 @@ class Demo(Story):
             deployment.outputs("data")[f"{camel(DATASET)}InferenceIdColumns"].split(","),
             progress=lambda done: report(f"{done:,} of {rows.height:,} flights"),
         )
+        self._wait_for_captures(deployment, endpoint, report)
         p50, p99 = (float(np.percentile(taken, each)) * 1000 for each in (50, 99))
         self.results["latency"] = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, one row a request through the API"
+
+    def _wait_for_captures(self, deployment: Deployment, endpoint: str, report: Callable[[str], None]) -> None:
+        """Wait until the single requests have been captured: the endpoint delivers them a little later."""
+        s3, bucket = deployment.client("s3"), deployment.outputs("data")["CaptureBucketName"]
+        found: dict[str, int] = {}
+        deadline = time.monotonic() + CAPTURED_SECONDS
+        while sum(found.values()) < SINGLE_REQUESTS:
+            if time.monotonic() > deadline:
+                raise DeploymentError(
+                    f"{sum(found.values())} of {SINGLE_REQUESTS} requests are captured in s3://{bucket}"
+                )
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{endpoint}/")
+            for key in [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"] not in found]:
+                found[key] = s3.get_object(Bucket=bucket, Key=key)["Body"].read().count(b'"inferenceId"')
+            report(f"{sum(found.values()):,} of {SINGLE_REQUESTS:,} requests captured")
+            time.sleep(POLL_SECONDS / 2)
 
     def _monitor(self, reports: Reports, report: Callable[[str], None]) -> None:
         sagemaker = reports.deployment.client("sagemaker")

@@ -163,7 +163,7 @@ def test_every_resource_that_can_be_tagged_says_its_environment(templates: Templ
 
 def test_every_stack_is_found_by_its_platform_and_environment(assembly: Path) -> None:
     found = tags_of(assembly)
-    assert len(found) == 24
+    assert len(found) == 30
     for name, tags in found.items():
         assert tags == {"platform": "mlops", "environment": name.split("/")[0]}
 

@@ -16,8 +16,8 @@ from tests.deployment.assemblies import ROOT, Template, Templates, synthesize
 from tests.deployment.snapshots import readable
 
 STACKS = (
-    "block-time-batch", "block-time-training", "data", "flight-delay-batch", "flight-delay-serving",
-    "flight-delay-training", "foundation", "studio",
+    "block-time-batch", "block-time-monitoring", "block-time-training", "data", "flight-delay-batch",
+    "flight-delay-monitoring", "flight-delay-serving", "flight-delay-training", "foundation", "studio",
 )  # fmt: skip
 
 

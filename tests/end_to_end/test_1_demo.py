@@ -96,7 +96,7 @@ def test_predict_shows_predictions_beside_the_flights(platform: Platform) -> Non
 def test_what_the_demo_prints_to_try_next_works(platform: Platform, tmp_path: Path) -> None:
     printed = [line.partition("#")[0].split() for line in platform.told.splitlines() if line.startswith("  .venv/bin/")]
     tried = [words for words in printed if words[1:3] != ["local", "stop"]]
-    assert len(tried) == 7
+    assert len(tried) == 9
     for program, *words in tried:
         assert platform.run([Path(program).name, *words], tmp_path).stdout.strip()
     assert (tmp_path / "data.html").stat().st_size > 0
@@ -104,7 +104,7 @@ def test_what_the_demo_prints_to_try_next_works(platform: Platform, tmp_path: Pa
 
 def test_approval_of_what_serves_already_changes_nothing(platform: Platform) -> None:
     before = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
-    assert "version 1 serves, after 0 s" in platform.run(["mlops", "model", "approve", "flight_delay"]).stdout
+    assert "version 1 serves, after 0 s" in platform.run(["mlops", "model", "approve", "flight_delay", "1"]).stdout
     after = platform.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
 
