@@ -88,11 +88,6 @@ class Reports:
                 f"{self.model} isn't monitored: add `monitoring:` to ml_code/models/{self.model}/model.yaml and deploy "
                 f"({error})"
             ) from error
-        if "Reports" not in self.outputs:
-            raise DeploymentError(
-                f"{self.model} is watched by Model Monitor itself (`engine: native`), which keeps its own reports: see "
-                "`aws sagemaker list-monitoring-executions`"
-            )
 
     @property
     def pipeline(self) -> str:
