@@ -102,10 +102,15 @@ def _score(feature: Feature, tested: int) -> str:
     filled, mark = (min(each / METER_ROOM, 1) * 100 for each in (ratio(feature), 1))
     meter = f'<div class="meter"><i style="width: {filled:.0f}%"></i><b style="left: {mark:.0f}%"></b></div>'
     measure = MEASURES.get(str(feature.get("measure")), "")
-    limit = "usual" if feature.get("usual") == feature["threshold"] else "allowed"
+    limit = "usual" if _is_usual(feature) else "allowed"
     of = f"<small>{measure}, {_brief(feature['threshold'])} is {limit}</small>"
     score = f'<span class="score">{_brief(feature["score"])}</span> {of}'
     return f"{score}{meter}<small>{_sureness(feature, tested)}</small>"
+
+
+def _is_usual(feature: Feature) -> bool:
+    """Whether the threshold is what windows of the training have reached."""
+    return bool(feature.get("usual") == feature["threshold"])
 
 
 def _sureness(feature: Feature, tested: int) -> str:
@@ -115,7 +120,7 @@ def _sureness(feature: Feature, tested: int) -> str:
     if p >= EASILY:
         told = "as chance does"
     elif not feature["moved"] and p < SURE:
-        told = "hardly chance, and small"
+        told = f"hardly chance, and {'usual' if _is_usual(feature) else 'small'}"
     else:
         told = "chance: less than once in 10,000" if p < RARE else f"chance: once in {round(1 / p):,}"
     return f"{told} <span title='adjusted for all {tested} features'>(p {_p(p)})</span>"
