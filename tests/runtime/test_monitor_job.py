@@ -258,9 +258,11 @@ def test_predictions_that_shift_are_found(monitored: Monitored) -> None:
     for _, record in sent:
         record["captureData"]["endpointOutput"]["data"] = "0.99"
     monitored.send(sent)
-    report = monitored.run()
+    report = monitored.run(settings={**SETTINGS, "retrain": {"on": ["drift"]}})
     (found,) = report["findings"]
+    assert (report["status"], found["kind"]) == ("drifted", "shift")
     assert found["text"].startswith("predictions are others than at the training: stability index")
+    assert report["next"].startswith("People decide")  # the alarm on drift counts features
 
 
 def test_reports_are_kept_and_people_are_told_when_things_turn(monitored: Monitored) -> None:

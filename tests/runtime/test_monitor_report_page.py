@@ -269,13 +269,13 @@ def test_without_traffic_nothing_is_said_of_what_could_not_be_asked() -> None:
 
 
 def test_predictions_that_shifted_are_no_feature() -> None:
-    shift = {"kind": "drift", "text": "predictions are others", "feature": None}
+    shift = {"kind": "shift", "text": "predictions are others", "feature": None}
     assert headline(report(status="drifted", findings=[shift])) == "predictions are others than in training"
 
 
 def test_what_moved_without_counting_is_told_and_does_not_look_bad() -> None:
     page = report_page(report(features=[feature("distance", 0.01), feature("temperature", 0.9)]))
-    assert "Beyond its limit, but too few to count: temperature." in text_of(page)
+    assert text_of(page).count("Beyond its limit, but too few to count: temperature.") == 1
     assert '<span class="good">1</span> <small>of 2</small>' in page
 
 
@@ -321,6 +321,12 @@ def test_broken_lines_of_ground_truth_and_missing_answers_are_told() -> None:
 def test_why_attributions_were_not_judged_is_told() -> None:
     told = text_of(report_page(report(attributions=None, attributions_reason="90 rows are too few")))
     assert "Not judged: 90 rows are too few." in told
+
+
+def test_what_stays_below_what_is_usual_is_called_usual() -> None:
+    told = text_of(report_page(report(features=[feature("distance", 0.1, adjusted_p=0.002, usual=0.2, measure="psi")])))
+    assert "PSI, 0.2 is usual" in told
+    assert "hardly chance, and usual (p 0.002)" in told
 
 
 @pytest.mark.parametrize(

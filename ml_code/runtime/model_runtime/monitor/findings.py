@@ -19,7 +19,8 @@ BROKEN_SHARE = 0.01
 """More broken lines than this share are a finding."""
 LONG_GAP = timedelta(hours=24)
 CAUSES = {"drift": "drift", "quality": "quality", "bias": "bias", "attributions": "attribution"}
-"""What retrains, and the kind of findings that it is for."""
+"""What retrains, and the kind of findings that it is for; a shift of predictions has no alarm."""
+PEOPLE_DECIDE = "People decide: none of this starts a training by itself."
 
 Finding = dict[str, Any]
 
@@ -65,7 +66,7 @@ def shift_findings(predictions: Mapping[str, Any] | None) -> list[Finding]:
     if predictions is None or not predictions["judged"] or not predictions["psi"] > SHIFT_LIMIT:
         return []
     text = f"predictions are others than at the training: stability index {predictions['psi']:.2f} of "
-    return [finding("drift", f"{text}{predictions['rows']:,} predictions, {SHIFT_LIMIT:g} is a large shift")]
+    return [finding("shift", f"{text}{predictions['rows']:,} predictions, {SHIFT_LIMIT:g} is a large shift")]
 
 
 def quality_findings(quality: Mapping[str, Any] | None) -> list[Finding]:
@@ -145,12 +146,14 @@ def next_step(status: str, found: Sequence[Finding], settings: MonitorSettings, 
     if status == CALM:
         return "Nothing: the next run looks again."
     kinds = {each["kind"] for each in found}
+    if kinds.isdisjoint(CAUSES.values()):
+        return PEOPLE_DECIDE
     retrain = settings.retrain
     if not retrain:
         return "The alarms on these metrics tell people, and start a training where the model's settings say so."
     causes = [cause for cause in retrain.get("on") or ("drift", "quality") if CAUSES.get(cause) in kinds]
     if not causes:
-        return "People decide: none of this starts a training by itself."
+        return PEOPLE_DECIDE
     points, of = retrain.get("datapoints", 1), retrain.get("of", 1)
     when = "Now" if of == 1 else f"If {points} of {of} runs find this"
     return f"{when}, the alarm on {' and '.join(causes)} starts a training, whose gate decides whether it is released."

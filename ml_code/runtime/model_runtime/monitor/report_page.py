@@ -76,9 +76,9 @@ def headline(report: Report) -> str:
 
 
 def _kind(finding: Mapping[str, Any]) -> str:
-    """Its kind; drift is of a feature, or a shift of the predictions."""
+    """Its kind; drift is of a feature."""
     kind = str(finding["kind"])
-    return kind if kind != "drift" else "feature" if finding.get("feature") else "shift"
+    return "feature" if kind == "drift" else kind
 
 
 def _verdict(report: Report) -> str:
@@ -111,9 +111,6 @@ def _caveats(report: Report) -> Iterable[str]:
     hours = captures.get("hours_without") or []
     if hours and report["status"] != "no_traffic":
         yield f"{_count(len(hours), 'hour')} of the window {'has' if len(hours) == 1 else 'have'} no capture."
-    moved = [each["name"] for each in report["features"] if each["moved"]]
-    if moved and report["status"] == "calm":
-        yield f"Beyond its limit, but too few to count: {', '.join(moved)}."
     moved = [str(each["name"]) for each in report["features"] if each["moved"]]
     if moved and report["status"] == "calm":
         yield f"Beyond its limit, but too few to count: {', '.join(moved)}."
