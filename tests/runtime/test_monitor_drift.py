@@ -61,6 +61,33 @@ def moved(now: pl.DataFrame, limits: DriftLimits | None = None) -> set[str]:
     return {name for name, each in drift(now, limits).items() if each.moved}
 
 
+@pytest.mark.parametrize("size", [50_000, 100_000])
+def test_some_new_codes_among_a_thousand_are_no_drift(size: int) -> None:
+    random = np.random.default_rng(3)
+    codes = pl.DataFrame({"code": 10_000.0 + random.integers(0, 1_000, 2 * size)})
+    now = codes.tail(size).to_series().to_numpy().copy()
+    now[:60] = 20_000 + np.arange(60)
+    table = sketch_rows(pl.DataFrame({"code": now}), ["code"])
+    assert not table.columns["code"].numbers.exact
+    (found,) = find_drift(statistics(codes.head(size), ("code",)), table)
+    assert not found.moved
+    assert found.score is not None
+    assert found.score < 0.1
+    assert found.described["new_values"][0].startswith("20")
+
+
+def test_flags_of_the_training_are_the_ones_and_zeros_that_clients_send() -> None:
+    flags = pl.DataFrame({"flag": np.random.default_rng(4).random(6_000) < 0.3})
+    trained = statistics(flags.head(3_000), ())
+    for now in (flags.tail(3_000), flags.tail(3_000).cast(pl.Float64)):
+        (found,) = find_drift(trained, sketch_rows(now, ["flag"]))
+        assert not found.moved
+        assert found.score == pytest.approx(0, abs=0.01)
+    (found,) = find_drift(trained, sketch_rows(flags.select(flag=~pl.col("flag")), ["flag"]))
+    assert found.moved
+    assert found.described["histogram"]["categories"] == ["0", "1"]
+
+
 @pytest.mark.parametrize("size", [250, 2_000])
 def test_shuffled_training_rows_alarm_in_at_most_one_of_twenty_windows(size: int) -> None:
     alarms = sum(bool(moved(POPULATION.sample(size, seed=seed))) for seed in range(200))

@@ -105,6 +105,31 @@ def test_counted_numbers_that_become_too_many_are_sketched_with_their_counts() -
     assert furthest_rank(column, everything) < 2 * distribution(column).rank_error
 
 
+def test_codes_are_counted_beside_a_sketch_when_clients_send_others() -> None:
+    codes = np.repeat(np.arange(10_000, 10_900), np.arange(1, 901))
+    junk = 20_000 + np.arange(12_000)
+    everything = RANDOM.permutation(np.concatenate([codes, junk])).astype(float)
+    for cuts in ([], [300_000], list(range(20_000, 400_000, 20_000))):
+        column = ColumnSketch()
+        for part in np.split(everything, cuts):
+            shard = sketched(pl.Series(part))
+            column.merge(ColumnSketch.from_bytes(shard.to_bytes()))
+        assert not column.numbers.exact
+        assert column.counts() is None
+        counts, others = column.counts_of([str(code) for code in range(10_100, 10_900)])
+        assert counts == list(range(101, 901))
+        assert others == len(junk) + sum(range(101))
+        assert distribution(column).total == len(everything)
+
+
+def test_single_values_are_not_counted_when_most_are_rare() -> None:
+    column = sketched(pl.Series(np.concatenate([np.zeros(50_000), MANY])))
+    assert column.numbers.counted() is None
+    assert column.numbers.distribution() is not None
+    assert column.counts_of(["0"])[0][0] == pytest.approx(50_000, rel=0.05)
+    assert len(column.to_bytes()) < 100_000
+
+
 def test_the_same_number_written_with_32_and_64_bits_is_one_value() -> None:
     column = sketched(pl.Series([39.02], dtype=pl.Float32), pl.Series([39.02]), ["39.02"])
     assert distribution(column).weights.tolist() == [3.0]
@@ -121,7 +146,7 @@ def test_the_same_number_written_with_32_and_64_bits_is_one_value() -> None:
         (["UA", "1_000", "0x1F", "1,5", "inf", "Infinity"], (0, 0, 0, 6, 0)),
         ([1, 2, None], (2, 0, 0, 0, 1)),
         ([1.0, 2.5, math.nan, math.inf, None], (1, 1, 0, 1, 2)),
-        ([True, False, None], (0, 0, 2, 0, 1)),
+        ([True, False, None], (2, 0, 0, 0, 1)),
         ([[1, 2], None], (0, 0, 0, 1, 1)),
         ([None, None], (0, 0, 0, 0, 2)),
     ],
@@ -139,7 +164,8 @@ def test_values_are_typed_one_by_one(values: list[object], counts: tuple[int, ..
         (["1", "2"], "Integral"),
         (["1", "2.5"], "Fractional"),
         (["1", "x"], "String"),
-        ([True], "String"),
+        ([True], "Integral"),
+        (["true"], "String"),
         ([1.0, 2.0], "Integral"),
     ],
 )

@@ -175,7 +175,7 @@ class ComparedFeature:
         known: Mapping[str, int] = self.then.categories or {}
         if self.kind == "numeric" or not self.then.complete:
             return []
-        counts = self.now.counts() or self.now.texts.counts()
+        counts = self.now.frequent()
         new = sorted((name for name in counts if name not in known), key=lambda name: -counts[name])
         return new[:SHOWN_NEW]
 

@@ -1,5 +1,8 @@
 """The numbers of a column in bounded memory: exact while few are distinct, then as a KLL sketch.
 
+A sketch knows ranks, and not how often a single value is there, which is what codes of text are compared by. So the
+most frequent values are still counted beside it, as long as nearly all rows have one of them.
+
 Numbers are kept as 32-bit floats, as models see them: 39.02 that a client writes and the 39.020000458 that a table has
 are one value. Mean and deviation come from what was given. Source of the sketch: Z. Karnin, K. Lang, E. Liberty,
 "Optimal quantile approximation in streams", FOCS 2016, in Apache DataSketches, whose serialized form is read here:
@@ -24,6 +27,10 @@ K = 2048
 """The size of the KLL sketch: a rank is wrong by 0.14 % of the rows at most, with 99 % confidence."""
 MOST_EXACT = 1024
 """Up to so many distinct values each is counted by itself."""
+MOST_COUNTED = 4096
+"""Up to so many are counted beside the sketch; with more the rarer half is given up."""
+MOST_LOST = 0.1
+"""When values with a larger share of the rows were given up, nothing is counted any more: no column of codes."""
 _PROBE = 8192
 _PIECE = 1 << 20
 _LARGEST = float(np.finfo(np.float32).max)
@@ -44,6 +51,7 @@ class NumberSketch:
         self._squares = 0.0
         self._values: Singles = np.empty(0, np.float32)
         self._counts: Wholes = np.empty(0, np.int64)
+        self._lost: int | None = 0
         self._kll: Any = None
 
     @property
@@ -70,13 +78,14 @@ class NumberSketch:
         singles = numbers
         if numbers.dtype != pl.Float32:
             singles = pl.Series(np.clip(wide, -_LARGEST, _LARGEST).astype(np.float32))
-        if self._kll is None and singles.head(_PROBE).n_unique() <= MOST_EXACT:
+        if self._lost is not None and singles.head(_PROBE).n_unique() <= MOST_COUNTED:
             table = singles.rename("value").value_counts(name="count")
-            if table.height <= MOST_EXACT:
-                self._add_counts(table["value"].to_numpy(), table["count"].to_numpy().astype(np.int64))
-                return
-        # in order, since the sketch sorts a bit at a time, which takes it longer
-        self._sketch().update(np.sort(singles.to_numpy()))
+            self._count(table["value"].to_numpy(), table["count"].to_numpy().astype(np.int64))
+        else:
+            self._give_up()
+        if self._kll is not None:
+            # in order, since the sketch sorts a bit at a time, which takes it longer
+            self._kll.update(np.sort(singles.to_numpy()))
 
     def merge(self, other: NumberSketch) -> None:
         """Take in what another has seen."""
@@ -84,8 +93,17 @@ class NumberSketch:
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
         if other._kll is not None:
             self._sketch().merge(other._kll)
+        if other._lost is None:
+            self._give_up()
         else:
-            self._add_counts(other._values, other._counts)
+            self._count(other._values, other._counts, other._lost)
+        if other._kll is None and self._kll is not None:
+            for piece in _repeated(other._values, other._counts):
+                self._kll.update(piece)
+
+    def counted(self) -> tuple[Singles, Wholes] | None:
+        """Values and how often each is there: all when `exact`, else the frequent ones; None when that isn't known."""
+        return None if self._lost is None else (self._values, self._counts)
 
     def distribution(self) -> Distribution | None:
         """What was seen, None without a number."""
@@ -115,33 +133,46 @@ class NumberSketch:
         self.mean += apart * count / whole
         self.count = whole
 
-    def _add_counts(self, values: Singles, counts: Wholes) -> None:
-        if self._kll is None:
-            distinct, places = np.unique(np.concatenate([self._values, values]), return_inverse=True)
-            if len(distinct) <= MOST_EXACT:
-                merged = np.zeros(len(distinct), np.int64)
-                np.add.at(merged, places, np.concatenate([self._counts, counts]))
-                self._values, self._counts = distinct, merged
-                return
-        sketch = self._sketch()
-        for piece in _repeated(values, counts):
-            sketch.update(piece)
+    def _count(self, values: Singles, counts: Wholes, lost: int = 0) -> None:
+        """Count values, whose rows are in `count` already and which the caller adds to the sketch if there is one."""
+        if self._lost is None:
+            return
+        distinct, places = np.unique(np.concatenate([self._values, values]), return_inverse=True)
+        merged = np.zeros(len(distinct), np.int64)
+        np.add.at(merged, places, np.concatenate([self._counts, counts]))
+        if len(distinct) > MOST_EXACT:
+            self._sketch()
+        self._lost += lost
+        if len(distinct) > MOST_COUNTED:
+            kept = np.sort(np.argpartition(merged, -MOST_COUNTED // 2)[-MOST_COUNTED // 2 :])
+            self._lost += int(merged.sum() - merged[kept].sum())
+            distinct, merged = distinct[kept], merged[kept]
+        self._values, self._counts = distinct, merged
+        if self._lost > MOST_LOST * self.count:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Count no single value any more."""
+        self._sketch()
+        self._lost = None
+        self._values, self._counts = self._values[:0], self._counts[:0]
 
     def _sketch(self) -> Any:
-        """The KLL sketch, from now on in the place of exact counts."""
+        """The KLL sketch, from now on there beside the counts."""
         if self._kll is None:
             self._kll = datasketches.kll_floats_sketch(K)
             for piece in _repeated(self._values, self._counts):
                 self._kll.update(piece)
-            self._values, self._counts = self._values[:0], self._counts[:0]
         return self._kll
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for `from_json`."""
         moments = [self.count, self.mean, self._squares, self.minimum, self.maximum]
+        found = {"moments": moments, "lost": self._lost, "values": self._values.tolist()}
+        found["counts"] = self._counts.tolist()
         if self._kll is not None:
-            return {"moments": moments, "kll": base64.b64encode(self._kll.serialize()).decode()}
-        return {"moments": moments, "values": self._values.tolist(), "counts": self._counts.tolist()}
+            found["kll"] = base64.b64encode(self._kll.serialize()).decode()
+        return found
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> NumberSketch:
@@ -150,8 +181,8 @@ class NumberSketch:
         found.count, found.mean, found._squares, found.minimum, found.maximum = said["moments"]
         if "kll" in said:
             found._kll = datasketches.kll_floats_sketch.deserialize(base64.b64decode(said["kll"]))
-        else:
-            found._values, found._counts = np.array(said["values"], np.float32), np.array(said["counts"], np.int64)
+        found._lost = said["lost"]
+        found._values, found._counts = np.array(said["values"], np.float32), np.array(said["counts"], np.int64)
         return found
 
 

@@ -9,6 +9,7 @@ Source: https://github.com/awslabs/deequ/blob/master/src/main/scala/com/amazon/d
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import polars as pl
@@ -47,7 +48,7 @@ class ColumnSketch:
 
     @property
     def type(self) -> Type:
-        """What the values are together: String with any text; booleans are texts, as Model Monitor has no such type."""
+        """What the values are together: String with any text; "true" is one, as Model Monitor has no such type."""
         if not self.present:
             return "Unknown"
         if self.texts.count:
@@ -61,12 +62,12 @@ class ColumnSketch:
         return having / self.present if self.present else 1.0
 
     def update(self, values: pl.Series) -> None:
-        """Take rows in: numbers, booleans, or texts, which are looked at one by one."""
+        """Take rows in: numbers, booleans, which are 0 and 1, or texts, which are looked at one by one."""
         self.rows += len(values)
         known = values.drop_nulls()
         if values.dtype == pl.Boolean:
-            self.boolean += len(known)
-            self.texts.update(known.cast(pl.String))
+            # as models and their clients see them
+            self._add_numbers(known.cast(pl.UInt8))
         elif values.dtype.is_numeric():
             known = known.cast(pl.Float64) if values.dtype.is_decimal() else known
             known = known.drop_nans() if known.dtype.is_float() else known
@@ -110,21 +111,26 @@ class ColumnSketch:
         """How often each value is there, by its text; None when not each was counted."""
         if not (self.numbers.exact and self.texts.exact):
             return None
-        return {**_number_counts(self.numbers), **self.texts.counts()}
+        return self.frequent()
 
     def counts_of(self, names: list[str]) -> tuple[list[int], int]:
         """How often each of these values is there, and how many rows have any other."""
-        if self.numbers.exact:
-            numbers = _number_counts(self.numbers)
-        else:
-            numbers = {}
-            distribution = self.numbers.distribution()
-            if distribution is not None:
-                pairs = zip(distribution.values.tolist(), distribution.weights.tolist(), strict=True)
-                numbers = {number_text(value): int(weight) for value, weight in pairs}
-        everything = {**numbers, **self.texts.counts()}
+        everything = {**self._numbers_counted(), **self.texts.counts()}
         found = [everything.get(name, 0) for name in names]
         return found, self.present - sum(found)
+
+    def frequent(self) -> dict[str, int]:
+        """How often values are there that are counted one by one: all of them, or the frequent ones."""
+        numbers = self.numbers.counted()
+        return {**(_counts_by_name(*numbers) if numbers else {}), **self.texts.counts()}
+
+    def _numbers_counted(self) -> dict[str, int]:
+        """How often each number is there, by ranks alone where single ones aren't counted."""
+        numbers = self.numbers.counted()
+        if numbers is None:
+            distribution = self.numbers.distribution()
+            numbers = (distribution.values, distribution.weights) if distribution is not None else ((), ())
+        return _counts_by_name(*numbers)
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for `from_json`."""
@@ -200,12 +206,8 @@ def number_text(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1 << 53 else repr(value)
 
 
-def _number_counts(numbers: NumberSketch) -> dict[str, int]:
-    distribution = numbers.distribution()
-    if distribution is None:
-        return {}
-    pairs = zip(distribution.values.tolist(), distribution.weights.tolist(), strict=True)
-    return {number_text(value): int(weight) for value, weight in pairs}
+def _counts_by_name(values: Iterable[float], counts: Iterable[float]) -> dict[str, int]:
+    return {number_text(float(value)): int(count) for value, count in zip(values, counts, strict=True)}
 
 
 def _as_text(values: pl.Series) -> pl.Series:
