@@ -7,12 +7,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from .grants import grant_encrypt_decrypt
 from .job_pipeline import JobPipeline
 from .job_role import JobRole
 from .pipeline_definition import PipelineDefinition
 from .pipeline_steps import FailStep, JobNetwork
 from .runtime_image import RuntimeImage
+from .runtime_role import define_runtime_role
 
 
 class BatchInference(JobPipeline):
@@ -80,19 +80,15 @@ class BatchInference(JobPipeline):
     def _define_role(
         self, construct_id: str, kind: str, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None
     ) -> JobRole:
-        role = JobRole(
+        return define_runtime_role(
             self,
             construct_id,
-            service="sagemaker.amazonaws.com",
             log_groups=f"/aws/sagemaker/{kind}",
             metrics_namespaces=[f"/aws/sagemaker/{kind}"],
+            image=image,
+            key=key,
+            network=network,
         )
-        image.grant_pull(role)
-        grant_encrypt_decrypt(key, role)
-        role.grant_disk_encryption(key)
-        if network:
-            role.grant_network(network)
-        return role
 
     def _define_model(self, model_package_arn: str, network: JobNetwork | None) -> sagemaker.CfnModel:
         vpc = None

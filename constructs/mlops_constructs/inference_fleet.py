@@ -12,12 +12,12 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from .endpoint_options import VARIANT
-from .grants import grant_encrypt_decrypt
 from .inference_endpoint import LOG_GROUPS
 from .job_role import JobRole
 from .log_retention import LogRetention
 from .pipeline_steps import JobNetwork, has_local_disk
 from .runtime_image import RuntimeImage
+from .runtime_role import define_runtime_role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +84,15 @@ class InferenceFleet(Construct):
         self.endpoint.node.add_dependency(group, self.role.ready)
 
     def _define_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
-        role = JobRole(
+        return define_runtime_role(
             self,
             "Role",
-            service="sagemaker.amazonaws.com",
             log_groups=f"{LOG_GROUPS}{self.endpoint_name}",
             metrics_namespaces=["/aws/sagemaker/Endpoints"],
+            image=image,
+            key=key,
+            network=network,
         )
-        image.grant_pull(role)
-        grant_encrypt_decrypt(key, role)
-        role.grant_disk_encryption(key)
-        if network:
-            role.grant_network(network)
-        return role
 
     def _define_configuration(self, key: kms.IKey, network: JobNetwork | None) -> sagemaker.CfnEndpointConfig:
         configuration, sizing = sagemaker.CfnEndpointConfig, self._sizing

@@ -10,12 +10,12 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from .findings import acknowledge
-from .grants import grant_encrypt_decrypt
 from .job_pipeline import JobPipeline
 from .job_role import JobRole, service_principal
 from .pipeline_definition import PipelineDefinition
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
+from .runtime_role import define_runtime_role
 
 
 class ModelMonitor(JobPipeline):
@@ -102,16 +102,12 @@ class ModelMonitor(JobPipeline):
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::*:{each}]": reason for each in findings})
 
     def _define_job_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
-        role = JobRole(
+        return define_runtime_role(
             self,
             "JobRole",
-            service="sagemaker.amazonaws.com",
             log_groups="/aws/sagemaker/ProcessingJobs",
             metrics_namespaces=["/aws/sagemaker/ProcessingJobs"],
+            image=image,
+            key=key,
+            network=network,
         )
-        image.grant_pull(role)
-        grant_encrypt_decrypt(key, role)
-        role.grant_disk_encryption(key)
-        if network:
-            role.grant_network(network)
-        return role

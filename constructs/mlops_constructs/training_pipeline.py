@@ -6,12 +6,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from .grants import grant_encrypt_decrypt
 from .job_pipeline import JobPipeline
 from .job_role import JobRole
 from .pipeline_definition import PipelineDefinition
 from .pipeline_steps import JobNetwork
 from .runtime_image import RuntimeImage
+from .runtime_role import define_runtime_role
 
 
 class TrainingPipeline(JobPipeline):
@@ -53,16 +53,12 @@ class TrainingPipeline(JobPipeline):
         return self._define_pipeline(body, description=description, role=self.pipeline_role, job_roles=[self.job_role])
 
     def _define_job_role(self, image: RuntimeImage, key: kms.IKey, network: JobNetwork | None) -> JobRole:
-        role = JobRole(
+        return define_runtime_role(
             self,
             "JobRole",
-            service="sagemaker.amazonaws.com",
             log_groups="/aws/sagemaker/",
             metrics_namespaces=["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"],
+            image=image,
+            key=key,
+            network=network,
         )
-        image.grant_pull(role)
-        grant_encrypt_decrypt(key, role)
-        role.grant_disk_encryption(key)
-        if network:
-            role.grant_network(network)
-        return role
