@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .nearest import nearest
@@ -18,6 +18,8 @@ WEEKEND = 3 * DAY
 """From Friday's run to Monday's."""
 MOST_HOURS = 7 * DAY
 """How far an alarm of CloudWatch looks back at the most, all of its periods together."""
+FEWEST_LABELS = 200
+"""The evaluation, and so the job, tells no standard deviation of fewer."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Above = Annotated[float, Field(gt=0)]
@@ -50,10 +52,20 @@ class Quality(Section):
 
     maximum_loss: Above
     """By how much the metric may be worse than at training, in its own unit."""
-    least_labels: Positive = 500
-    """Labels without which nothing is judged."""
+    least_labels: Annotated[int, Field(json_schema_extra={"minimum": FEWEST_LABELS})] = 500
+    """Labels without which nothing is judged: at least 200, of fewer no interval is told."""
     labels_within_hours: Annotated[int, Field(ge=0)] = 48
     """How late labels come: quality is judged on predictions that are at least so old."""
+
+    @field_validator("least_labels")
+    @classmethod
+    def _tells_an_interval(cls, value: int) -> int:
+        if value < FEWEST_LABELS:
+            raise _refused(
+                f"must be at least {FEWEST_LABELS}: of fewer no interval is told, without which nothing is judged, "
+                f"got {value}"
+            )
+        return value
 
 
 class Attributions(Section):

@@ -242,6 +242,10 @@ def test_cool_down_lasts_until_labels_have_come_and_an_alarm_has_seen_calm_runs(
         ("drift: {ignore: [seat]}", r"ignore.* one of the model's features, got 'seat'; did you mean 'seats'"),
         ("drift: {features: {seat: {psi: 1}}}", r"features\.seat.* one of the model's features, got 'seat'; did you"),
         ("quality: {}", r"monitoring\.quality\.maximum_loss is missing; add it"),
+        (
+            "quality: {maximum_loss: 1, least_labels: 199}",
+            r"monitoring\.quality\.least_labels:? must be at least 200: of fewer no interval is told, .* got 199",
+        ),
         ("retrain: {datapoints: 4}", r"retrain\.datapoints:? must be at most of, 3, got 4"),
         ("retrain: {of: 8, datapoints: 2}", r"retrain\.of:? must be at most 7: alarms look back seven days, got 8"),
         ("retrain: {cool_down_hours: 24}", r"retrain\.cool_down_hours:? must be at least 48: so long .* got 24"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from model_runtime.errors import JobError
-from model_runtime.monitor.settings import settings_text
+from model_runtime.monitor.settings import MonitorSettings, settings_text
+from model_runtime.problems import BINARY_CLASSIFICATION
 
 
 @pytest.mark.parametrize("given", ["/opt/ml/processing/input/settings", "/opt/ml/processing/input/settings/a1b2.json"])
@@ -27,3 +28,12 @@ def test_settings_lie_where_the_container_has_its_inputs(
 
 def test_settings_may_be_json_themselves() -> None:
     assert settings_text(' {"window_days": 3}') == ' {"window_days": 3}'
+
+
+def test_so_few_labels_that_nothing_could_be_told_of_them_are_refused() -> None:
+    """The metrics have no interval there, so that no loss would ever count."""
+    with pytest.raises(JobError, match=r"least_labels must be at least 200: of fewer no interval is told, .* got 199"):
+        MonitorSettings.parse('{"quality": {"maximum_loss": 0.1, "least_labels": 199}}', BINARY_CLASSIFICATION)
+    found = MonitorSettings.parse('{"quality": {"maximum_loss": 0.1, "least_labels": 200}}', BINARY_CLASSIFICATION)
+    assert found.quality is not None
+    assert found.quality.least_labels == 200

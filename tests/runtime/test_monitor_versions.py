@@ -71,7 +71,7 @@ def test_a_version_of_a_search_is_monitored_by_what_its_container_answers(
     monitored.tell(labels, NOW)
     checked = {
         **SETTINGS,
-        "quality": {"metric": "auc", "maximum_loss": 0.05, "least_labels": 10},
+        "quality": {"metric": "auc", "maximum_loss": 0.05, "least_labels": 200},
         "attributions": {"minimum_ndcg": 0.9},
         "facets": [{"feature": "carrier", "values": ["AA"], "limits": {"AD": {"maximum": 0.2}}}],
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from model_runtime.bias import Facet, parse_facet
 from model_runtime.errors import JobError
+from model_runtime.metrics import FEWEST_ROWS_WITH_DEVIATION
 from model_runtime.monitor.drift_limits import MEASURES, DriftLimits
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import Problem
@@ -106,6 +107,11 @@ def _quality(given: Any, problem: Problem) -> QualityLimit | None:
     if isinstance(loss, bool) or not isinstance(loss, int | float) or loss < 0:
         raise JobError(f"{place}: maximum_loss must be a number of at least 0, got {loss!r}")
     least = _whole(members.get("least_labels", 500), "quality: least_labels")
+    if least < FEWEST_ROWS_WITH_DEVIATION:
+        raise JobError(
+            f"{place}: least_labels must be at least {FEWEST_ROWS_WITH_DEVIATION}: of fewer no interval is told, "
+            f"without which nothing is judged, got {least}"
+        )
     return QualityLimit(metric=metric, maximum_loss=float(loss), least_labels=least)
 
 
