@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import Annotations, CfnCondition, CfnOutput, CfnParameter, Fn, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
@@ -55,7 +56,7 @@ class NativeMonitoring(Construct):
     """Definitions and schedules, and the state machine that gives them the baselines of the released version.
 
     Model Monitor wants an endpoint that is there. So nothing of it is made until the stack's parameter says on, which
-    the state machine sets after the first release.
+    the state machine sets after the first release, or after the stack's first deployment where a version serves then.
     """
 
     def __init__(
@@ -145,7 +146,13 @@ class NativeMonitoring(Construct):
         self._lake.grant_read(role, "capture", f"{endpoint_name}/", f"ground-truth/{model.name}/")
         self._lake.grant_read(role, "artifacts", self._prefix)
         self._lake.grant_read_write(role, "artifacts", f"{model.name}/monitoring/native/")
-        grant_ask_models(role, [self._probe, endpoint_name])
+        # Clarify explains by an endpoint of its own; the one that serves is only looked at, as AWS's own samples let it
+        grant_ask_models(role, [self._probe])
+        endpoints = [
+            Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for name in sorted({endpoint_name, endpoint_name.lower()})
+        ]
+        role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:DescribeEndpoint"], resources=endpoints))
         return role
 
     @property

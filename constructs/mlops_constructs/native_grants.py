@@ -16,7 +16,10 @@ _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?:
 
 
 def grant_pull_image(role: iam.Role, image_uri: str) -> None:
-    """Let a role pull an image from a registry of AWS's; raises ValueError for what is no URI of an image in ECR."""
+    """Let a role log in to ECR, and pull one image from a registry of AWS's.
+
+    Raises ValueError for what is no URI of an image in ECR.
+    """
     found = _IMAGE.fullmatch(image_uri)
     if found is None:
         raise ValueError(
@@ -35,6 +38,8 @@ def grant_pull_image(role: iam.Role, image_uri: str) -> None:
             resources=[place],
         )
     )
+    role.add_to_policy(iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]))
+    acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": "ECR's GetAuthorizationToken knows no resources"})
 
 
 def grant_ask_models(role: iam.Role, endpoint_prefixes: Sequence[str]) -> None:

@@ -265,6 +265,7 @@ def test_a_role_pulls_the_one_image_and_asks_endpoints_of_its_prefix(
     found = statements()
     (pull,) = [each["Resource"] for each in found if "ecr:BatchGetImage" in each["Action"]]
     assert ":ecr:eu-west-1:111122223333:repository/sagemaker-clarify-processing" in json.dumps(pull)
+    assert [each["Resource"] for each in found if "ecr:GetAuthorizationToken" in each["Action"]] == [["*"]]
     (ask,) = [each["Resource"] for each in found if "sagemaker:InvokeEndpoint" in each["Action"]]
     assert "endpoint/check-delays*" in json.dumps(ask)
     with pytest.raises(ValueError, match=r"'python:3\.11' is no image in ECR"):
