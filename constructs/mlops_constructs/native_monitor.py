@@ -22,6 +22,7 @@ from .job_role import JobRole
 Kind = Literal["DataQuality", "ModelQuality", "ModelBias", "ModelExplainability"]
 _LONGEST_NAME = 63
 _HASH = 10
+_NAME_HASH = 6
 _INPUT, _OUTPUT = "/opt/ml/processing/input/endpoint", "/opt/ml/processing/output"
 
 
@@ -56,7 +57,8 @@ class NativeMonitor(Construct):
     Parameters
     ----------
     name
-        Names of definitions and schedules begin with it.
+        Names of definitions and schedules begin with it. Of one that is too long for SageMaker's 63 characters they
+        begin with its beginning and a hash of the whole, so that two models never share a name.
     endpoint_name
         The endpoint, whose requests are captured.
     jobs
@@ -167,7 +169,11 @@ class NativeMonitor(Construct):
 
 
 def _bounded(name: str, ending: str) -> str:
-    return f"{name[: _LONGEST_NAME - len(ending) - 1].rstrip('-')}-{ending}"
+    room = _LONGEST_NAME - len(ending) - 1
+    if len(name) > room:
+        hashed = sha256(name.encode()).hexdigest()[:_NAME_HASH]
+        name = f"{name[: room - _NAME_HASH - 1].rstrip('-')}-{hashed}"
+    return f"{name}-{ending}"
 
 
 def _dashed(kind: str) -> str:
