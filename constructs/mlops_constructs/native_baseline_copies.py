@@ -1,4 +1,4 @@
-"""The state machine that gives Model Monitor the baselines of each released version, and what starts it."""
+"""The state machine that gives Model Monitor the baselines of the version that serves, and what starts it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from .state_machine import define_machine, define_machine_role, define_starter, 
 
 
 class NativeBaselineCopies(Construct):
-    """Follows the releases of a version: see `native_baselines_definition`. Its stack has the parameter `SWITCH`.
+    """Follows the releases of versions, and the deployments of the stack that serves them and of its own.
+
+    So schedules come on where a version serves before there is monitoring, and the model that explanations ask is the
+    one that is there. See `native_baselines_definition`. Its stack has the parameter `SWITCH`. What it does itself to
+    its stack is a deployment as well: the execution that follows finds the schedules on, and changes nothing.
 
     Parameters
     ----------
@@ -76,7 +80,6 @@ class NativeBaselineCopies(Construct):
             files=files,
             explanation=explanation,
             stack_name=stack.stack_name,
-            others=["BootstrapVersion"],
         )
         role = define_machine_role(self)
         role.add_to_policy(
@@ -91,7 +94,7 @@ class NativeBaselineCopies(Construct):
         grant_read_objects(artifacts, role, source)
         grant_write_objects(artifacts, role, prefix)
         grant_encrypt_decrypt(key, role)
-        grant_update_stack(role, stack)
+        grant_update_stack(role, stack, looking=["DescribeStackEvents", "DescribeStacks"])
         self.state_machine_arn = define_machine(
             self,
             name=f"{name}-native-baselines",
@@ -100,14 +103,14 @@ class NativeBaselineCopies(Construct):
             key=key,
             logs=logs or LogRetention(),
         ).attr_arn
-        self._follow(version_name)
+        self._follow(version_name, [Stack.of(release), stack])
 
     def on_failure(self, construct_id: str, target: events.IRuleTarget) -> events.Rule:
-        """Send an event to a target when the baselines of a version could not be copied."""
+        """Send an event to a target when baselines could not be copied, or the schedules not be switched on."""
         return events.Rule(
             self,
             construct_id,
-            description=f"Model Monitor's baselines of {self._name} were not copied",
+            description=f"Model Monitor's baselines of {self._name} were not copied, or its schedules are not on",
             event_pattern=failed_executions(self.state_machine_arn),
             targets=[target],
         )
@@ -124,21 +127,35 @@ class NativeBaselineCopies(Construct):
         reason = "CloudFormation names the endpoint's configurations anew with each release"
         acknowledge(role, {"AwsSolutions-IAM5[Resource::*:endpoint-config/*]": reason})
 
-    def _follow(self, version_name: str) -> None:
+    def _follow(self, version_name: str, stacks: Sequence[Stack]) -> None:
         starter = define_starter(
             self, "EventRole", service="events.amazonaws.com", state_machine_arn=self.state_machine_arn
         )
         machine = stepfunctions.StateMachine.from_state_machine_arn(self, "Target", self.state_machine_arn)
-        rule = events.Rule(
-            self,
-            "Released",
-            description=f"Another version of {self._name} is released",
-            event_pattern=events.EventPattern(
-                source=["aws.ssm"],
-                detail_type=["Parameter Store Change"],
-                detail={"name": [version_name], "operation": ["Create", "Update"]},
-            ),
-            targets=[targets.SfnStateMachine(machine, role=starter.without_policy_updates())],
+        target = targets.SfnStateMachine(machine, role=starter.without_policy_updates())
+        released = events.EventPattern(
+            source=["aws.ssm"],
+            detail_type=["Parameter Store Change"],
+            detail={"name": [version_name], "operation": ["Create", "Update"]},
         )
-        same = "The state machine is in the same stack as the rule"
-        Annotations.of(rule).acknowledge_warning("@aws-cdk/aws-events:ruleUnresolvedEnvironment", same)
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/event-detail-stack-status-change.html
+        deployed = events.EventPattern(
+            source=["aws.cloudformation"],
+            detail_type=["CloudFormation Stack Status Change"],
+            detail={
+                "stack-id": [{"prefix": _beginning_of_id(each)} for each in stacks],
+                "status-details": {"status": ["CREATE_COMPLETE", "UPDATE_COMPLETE"]},
+            },
+        )
+        for construct_id, pattern, what in (
+            ("Released", released, f"Another version of {self._name} is released"),
+            ("Deployed", deployed, f"The endpoint or the monitoring of {self._name} is deployed"),
+        ):
+            rule = events.Rule(self, construct_id, description=what, event_pattern=pattern, targets=[target])
+            same = "The state machine is in the same stack as the rule"
+            Annotations.of(rule).acknowledge_warning("@aws-cdk/aws-events:ruleUnresolvedEnvironment", same)
+
+
+def _beginning_of_id(stack: Stack) -> str:
+    """The ARN of a stack but for the id that CloudFormation ends it with."""
+    return stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/")

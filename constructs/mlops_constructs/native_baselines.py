@@ -1,4 +1,4 @@
-"""The state machine that hands Model Monitor the baselines of each released version, as plain data: States Language.
+"""The state machine that hands Model Monitor the baselines of the version that serves: plain data, States Language.
 
 Model Monitor's definitions name the S3 URIs of their baselines, and can't be changed: with another URI for each version
 each release would make all of them anew. So the URIs stay, and what lies there is copied from the version's own.
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .native_switch import SWITCH_VARIABLES, switching_on
+from .release_definition import LONGEST_SECONDS
 from .states_language import State, catching, choice, task
 
 SWITCH = "NativeSchedules"
@@ -23,7 +25,7 @@ BASELINES: Mapping[str, Sequence[str]] = {
 }
 """The files with their place among the DriftCheckBaselines of a model package."""
 EXPLAINED = "explainability_config.json"
-_REFUSED = "CloudFormation.CloudFormationException"
+_NOT_FOUND = "Ssm.ParameterNotFoundException"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +43,10 @@ class NativeBaselines:
     files
         Names of `BASELINES`.
     explanation
-        The analysis of explainability, less the model that is asked, which is another one with each release; None for
-        no such file.
-    stack_name, others
-        The stack whose parameter is switched on, and the names of its other parameters.
+        The analysis of explainability, less the model that is asked, which is another one with each release, and with
+        each deployment that makes the model anew; None for no such file.
+    stack_name
+        The stack whose parameter `SWITCH` is switched on.
     """
 
     endpoint_name: str
@@ -54,27 +56,31 @@ class NativeBaselines:
     files: Sequence[str]
     stack_name: str
     explanation: Mapping[str, Any] | None = None
-    others: Sequence[str] = ()
 
 
 def native_baselines_definition(given: NativeBaselines) -> dict[str, Any]:
     """The definition for one model.
 
-    A version that has one of the baselines not, as one that was registered before there were any, leaves the one that
-    is there; the output names what was copied. The first time, the schedules are switched on.
+    It may be started at any time, also while nothing is released yet, which it says in its output. A version that has
+    one of the baselines not, as one that was registered before there were any, leaves the one that is there; the output
+    names what was copied. Schedules that are off are switched on: see `switching_on`.
     """
     return {
         "Comment": f"Gives Model Monitor the baselines of the version that {given.endpoint_name} serves",
         "QueryLanguage": "JSONata",
-        "StartAt": "FindVersion",
-        "TimeoutSeconds": 3600,
+        "StartAt": "Begin",
+        "TimeoutSeconds": LONGEST_SECONDS,
         "States": {
+            "Begin": {"Type": "Pass", "Assign": {**SWITCH_VARIABLES, "copied": []}, "Next": "FindVersion"},
             "FindVersion": task(
                 "ssm:getParameter",
                 {"Name": given.version_name},
-                assign={"version": "{% $states.result.Parameter.Value %}", "copied": []},
+                assign={"version": "{% $states.result.Parameter.Value %}"},
                 following="FindBaselines",
+                catch=[catching([_NOT_FOUND], "NothingReleased")],
+                at_once=[_NOT_FOUND],
             ),
+            "NothingReleased": {"Type": "Succeed", "Output": {"version": "none", "copied": []}},
             "FindBaselines": task(
                 "sagemaker:describeModelPackage",
                 {"ModelPackageName": "{% $version %}"},
@@ -83,7 +89,7 @@ def native_baselines_definition(given: NativeBaselines) -> dict[str, Any]:
             ),
             **_copies(given),
             **_explanation(given),
-            "SwitchOn": _switch(given),
+            **switching_on(given.stack_name, SWITCH, "Done"),
             "Done": {"Type": "Succeed", "Output": {"version": "{% $version %}", "copied": "{% $copied %}"}},
         },
     }
@@ -110,7 +116,7 @@ def _copies(given: NativeBaselines) -> dict[str, State]:
 
 
 def _after_copies(given: NativeBaselines) -> str:
-    return "FindConfiguration" if given.explanation else "SwitchOn"
+    return "FindConfiguration" if given.explanation else "LookAtStack"
 
 
 def _explanation(given: NativeBaselines) -> dict[str, State]:
@@ -139,24 +145,6 @@ def _explanation(given: NativeBaselines) -> dict[str, State]:
                 "ContentType": "application/json",
             },
             assign={"copied": f"{{% $append($copied, ['{EXPLAINED}']) %}}"},
-            following="SwitchOn",
+            following="LookAtStack",
         ),
     }
-
-
-def _switch(given: NativeBaselines) -> State:
-    others = [{"ParameterKey": name, "UsePreviousValue": True} for name in given.others]
-    return task(
-        "cloudformation:updateStack",
-        {
-            "StackName": given.stack_name,
-            "UsePreviousTemplate": True,
-            "Parameters": [{"ParameterKey": SWITCH, "ParameterValue": "on"}, *others],
-            "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-        },
-        assign={},
-        following="Done",
-        # it is on already, which is no update; or somebody updates the stack just now, and the next release tries again
-        catch=[catching([_REFUSED], "Done")],
-        at_once=[_REFUSED],
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .states_language import State, catching, catching_all, choice, pause, task
+from .states_language import STACK_REFUSALS, State, catching, catching_all, choice, pause, task, when_updatable
 
 PACKAGE_PARAMETER = "ModelPackageArn"
 NOTHING = "none"
@@ -23,10 +23,6 @@ LONGEST_SECONDS = 24 * 3600
 _MOST_REFUSALS = 5  # of CloudFormation, and of an endpoint that is being scaled
 _SCALED = ("endpoint", "inference component")  # what SageMaker refuses to update while it is being scaled
 _DESCRIPTION_LENGTH = 1024  # of an approval
-_UPDATABLE = (
-    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
-)  # fmt: skip
-_TOLD_AT_ONCE = ("CloudFormation.CloudFormationException", "CloudFormation.InsufficientCapabilitiesException")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +83,6 @@ def release_definition(release: Release) -> dict[str, Any]:
 
 
 def _wait_for_turn(release: Release) -> dict[str, State]:
-    updatable = " or ".join(f"$status = '{status}'" for status in _UPDATABLE)
     return {
         "Begin": {
             "Type": "Pass",
@@ -105,17 +100,7 @@ def _wait_for_turn(release: Release) -> dict[str, State]:
             "Next": "LookAtStack",
         },
         "LookAtStack": _look(release, following="IsBusy", serving="before"),
-        "IsBusy": {
-            "Type": "Choice",
-            "Choices": [
-                {"Condition": f"{{% {updatable} %}}", "Next": "FindPin"},
-                {
-                    "Condition": "{% $contains($status, '_IN_PROGRESS') and $status != 'REVIEW_IN_PROGRESS' %}",
-                    "Next": "WaitForTurn",
-                },
-            ],
-            "Default": "StackIsBroken",
-        },
+        "IsBusy": when_updatable("FindPin", busy="WaitForTurn", broken="StackIsBroken"),
         "WaitForTurn": _pause("LookAtStack"),
         "StackIsBroken": {
             "Type": "Fail",
@@ -230,8 +215,8 @@ def _update_stack(release: Release) -> dict[str, State]:
             },
             assign={"pause": POLL_SECONDS},
             following="WaitForEnd",
-            catch=[catching(_TOLD_AT_ONCE, "IsRefused", refused)],
-            at_once=_TOLD_AT_ONCE,
+            catch=[catching(STACK_REFUSALS, "IsRefused", refused)],
+            at_once=STACK_REFUSALS,
         ),
         # somebody else may have changed the stack since it was looked at, or be about to: the next look tells
         "IsRefused": choice(

@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 State = dict[str, Any]
+STACK_REFUSALS = ("CloudFormation.CloudFormationException", "CloudFormation.InsufficientCapabilitiesException")
+"""What CloudFormation answers to an update that it doesn't begin."""
+_UPDATABLE = (
+    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
+)  # fmt: skip
 
 _RETRY = [
     {
@@ -56,6 +61,25 @@ def catching_all(following: str, assign: Mapping[str, Any] | None = None) -> lis
 def choice(condition: str, following: str, *, otherwise: str) -> State:
     """Where it goes on when a condition holds, and when it doesn't."""
     return {"Type": "Choice", "Choices": [{"Condition": condition, "Next": following}], "Default": otherwise}
+
+
+def when_updatable(following: str, *, busy: str, broken: str) -> State:
+    """Where it goes on by the status of a stack, the variable `status`: when it takes an update, is at one, or neither.
+
+    A stack whose change set waits for review is in progress by its status, and stays so.
+    """
+    updatable = " or ".join(f"$status = '{status}'" for status in _UPDATABLE)
+    return {
+        "Type": "Choice",
+        "Choices": [
+            {"Condition": f"{{% {updatable} %}}", "Next": following},
+            {
+                "Condition": "{% $contains($status, '_IN_PROGRESS') and $status != 'REVIEW_IN_PROGRESS' %}",
+                "Next": busy,
+            },
+        ],
+        "Default": broken,
+    }
 
 
 def pause(following: str, *, growth: float, longest: int) -> State:

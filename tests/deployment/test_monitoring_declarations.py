@@ -160,6 +160,35 @@ def test_native_engine_has_the_four_schedules_beside_the_job(full: Templates) ->
     assert len(resources_of(template, "AWS::SageMaker::Pipeline")) == 1
 
 
+def test_native_jobs_only_look_at_the_endpoint_that_serves(full: Templates) -> None:
+    role = permissions_of(full["full/flight-delay-monitoring"], "NativeJobRole", NAMES)
+    serving, others, probe = (
+        f"arn:sagemaker:::endpoint/{each}"
+        for each in ("full-flight-delay", "full-flight-delay-2", "monitor-full-flight-delay-1746251067")
+    )
+
+    def may(endpoint: str) -> set[str]:
+        calls = ("Create", "Delete", "Describe", "Invoke", "Update")
+        return {each for each in calls if role.allows(f"sagemaker:{each}Endpoint", endpoint)}
+
+    assert may(serving) == {"Describe"}
+    assert may(others) == set()
+    assert may(probe) == {"Create", "Delete", "Describe", "Invoke"}
+    assert role.allows("ecr:GetAuthorizationToken", "*")
+
+
+def test_native_baselines_follow_releases_and_deployments_of_the_endpoint_and_the_monitor(full: Templates) -> None:
+    rules = resources_of(readable(full["full/flight-delay-monitoring"]), "AWS::Events::Rule")
+    following = [each for each in rules if "NativeBaselinesMachine" in json.dumps(each["Targets"])]
+    deployed, released = sorted((each["EventPattern"] for each in following), key=lambda each: str(each["source"]))
+    assert released["detail"]["name"] == ["/full-flight-delay-endpoint/released-version"]
+    assert deployed["detail-type"] == ["CloudFormation Stack Status Change"]
+    # its own update of the stack ends well or is rolled back: what is rolled back must not start it again
+    assert deployed["detail"]["status-details"] == {"status": ["CREATE_COMPLETE", "UPDATE_COMPLETE"]}
+    stacks = [each["prefix"].partition(":stack/")[2] for each in deployed["detail"]["stack-id"]]
+    assert stacks == ["full-flight-delay-serving/", "full-flight-delay-monitoring/"]
+
+
 def test_preprocessor_names_the_values_of_every_row() -> None:
     scope: dict[str, Any] = {}
     exec(PREPROCESSOR.format(features=["carrier", "origin"]), scope)

@@ -112,6 +112,20 @@ def test_long_names_are_cut_to_what_sagemaker_takes_and_stay_apart() -> None:
     assert len(set(names)) == 8
 
 
+def test_models_whose_names_begin_alike_share_no_name_when_these_are_cut() -> None:
+    first, second = (synthesized(name="environment1-" + "a" * 40 + last) for last in "bc")
+    for key, schedule in schedules(first).items():
+        assert schedule["MonitoringScheduleName"] != schedules(second)[key]["MonitoringScheduleName"]
+    for key, name in definition_names(first).items():
+        assert name != definition_names(second)[key]
+
+
+def test_name_that_fits_is_left_as_it_is() -> None:
+    assert {each["MonitoringScheduleName"] for each in schedules(synthesized()).values()} == {
+        "dev-late-data-quality", "dev-late-model-quality", "dev-late-model-bias", "dev-late-model-explainability",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["DataQuality", "ModelQuality", "ModelBias", "ModelExplainability"])
 def test_definition_is_what_the_api_takes(kind: Kind) -> None:
     (properties,) = [
@@ -127,7 +141,7 @@ def test_state_machine_of_baselines_reaches_every_state_and_its_tasks_fit_their_
     definition = native_baselines_definition(
         NativeBaselines(
             endpoint_name="dev-late", version_name="/dev-late/released-version", bucket_name="b", prefix="late/",
-            files=list(BASELINES), stack_name="dev-monitoring", explanation={"predictor": {}}, others=["Other"],
+            files=list(BASELINES), stack_name="dev-monitoring", explanation={"predictor": {}},
         )
     )  # fmt: skip
     named = {definition["StartAt"]}
