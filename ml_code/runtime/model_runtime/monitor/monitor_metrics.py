@@ -6,6 +6,7 @@ dimension Feature too: the score of a feature by its limit, so that 1 is the lim
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +24,7 @@ def metric_lines(report: Mapping[str, Any], environment: Mapping[str, str] = os.
     dimensions = {"Environment": place, "Model": model}
     yield metric_line(namespace, [dimensions], values_of(report))
     for feature in report["features"]:
-        if feature["judged"] and feature["score"] is not None:
+        if feature["judged"] and _is_figure(feature["score"]):
             share = feature["score"] / feature["threshold"]
             yield metric_line(
                 namespace, [dimensions | {"Feature": feature["name"]}], {"FeatureDrift": ("None", round(share, 6))}
@@ -31,12 +32,13 @@ def metric_lines(report: Mapping[str, Any], environment: Mapping[str, str] = os.
 
 
 def values_of(report: Mapping[str, Any]) -> dict[str, tuple[str, int | float]]:
-    """Unit and value by the metric's name; what couldn't be judged has none."""
-    found: dict[str, tuple[str, int | float]] = {"MonitoredRows": ("Count", report["rows"])}
+    """Unit and value by the metric's name; what couldn't be judged, or is no finite number, has none."""
+    found: dict[str, tuple[str, Any]] = {"MonitoredRows": ("Count", report["rows"])}
     judged = [each for each in report["features"] if each["judged"] and each["score"] is not None]
     if judged:
         found["DriftedFeatures"] = ("Count", sum(each["moved"] for each in judged))
-        found["LargestDrift"] = ("None", max(each["score"] / each["threshold"] for each in judged))
+        shares = [each["score"] / each["threshold"] for each in judged if _is_figure(each["score"])]
+        found["LargestDrift"] = ("None", max(shares, default=None))
     if report["rows"] and report["status"] not in ("no_traffic", "no_baseline"):
         found["Violations"] = ("Count", len(report["violations"]))
     predictions, quality, attributions = report["predictions"], report["quality"], report["attributions"]
@@ -52,4 +54,9 @@ def values_of(report: Mapping[str, Any]) -> dict[str, tuple[str, int | float]]:
         found["BiasBroken"] = ("Count", sum(len(each["broken"]) for each in report["bias"]))
     if attributions is not None:
         found["AttributionNdcg"] = ("None", attributions["ndcg"])
-    return found
+    return {name: (unit, value) for name, (unit, value) in found.items() if _is_figure(value)}
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether CloudWatch takes it: a null or an infinite value costs the whole line."""
+    return value is not None and math.isfinite(value)

@@ -92,6 +92,8 @@ def quality_of(
         reason = f"{rows:,} predictions have a label, {limit.least_labels:,} are needed to judge them"
     elif math.isnan(value):
         reason = f"{limit.metric} can't be told: all labels are {labelled.labels[0]:g}"
+    elif not (math.isfinite(value) and math.isfinite(margin)):
+        reason = _without_interval(limit.metric, labelled)
     elif math.isnan(then):
         reason = f"the version was registered without {limit.metric}: its loss can't be told"
     section = {
@@ -111,7 +113,7 @@ def quality_of(
         "unusable": labelled.unusable,
         "unknown_ids": truth.unknown_ids,
         "twice": truth.twice,
-        "metrics": metrics,
+        "metrics": {name: _finite(each) for name, each in metrics.items()},
         "calibration": calibration(labelled),
         "daily": daily(problem, limit.metric, labelled),
     }
@@ -182,6 +184,14 @@ def as_labels(problem: Problem, labels: Floats) -> Floats | Labels:
     return labels == 1 if problem is BINARY_CLASSIFICATION else labels
 
 
+def _without_interval(metric: str, labelled: Labelled) -> str:
+    """Why it isn't known how sure a value is: what it is made of has no finite square, or rows are all alike."""
+    largest = float(np.abs(labelled.predictions).max())
+    if largest > math.sqrt(np.finfo(np.float64).max) / len(labelled.predictions):
+        return f"{metric} can't be told: a prediction is as large as {largest:g}"
+    return f"how sure {metric} is can't be told of these labels"
+
+
 def _without_labels(labelled: Labelled, truth: GroundTruth) -> str:
     waiting = labelled.unlabelled
     if not waiting and not labelled.unusable:
@@ -198,6 +208,15 @@ def _without_labels(labelled: Labelled, truth: GroundTruth) -> str:
 
 def _number(value: Any) -> float:
     return float(value)
+
+
+def _finite(metric: Any) -> Any:
+    """A metric whose infinite figures are "NaN", as it writes what can't be told: JSON has neither."""
+    if not isinstance(metric, Mapping):
+        return metric
+    return {
+        name: "NaN" if isinstance(each, float) and not math.isfinite(each) else each for name, each in metric.items()
+    }
 
 
 def _or_none(value: float) -> float | None:
