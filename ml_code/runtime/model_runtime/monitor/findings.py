@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from model_runtime.monitor.concerned_rows import EXTRA, MISSING, TYPE, ConcernedRows
 from model_runtime.monitor.lake import HOUR
 from model_runtime.monitor.settings import MonitorSettings
 from model_runtime.monitor.window import shown
@@ -14,10 +15,11 @@ CALM, DRIFTED, TOO_FEW, NO_TRAFFIC, NO_BASELINE = "calm", "drifted", "too_few_ro
 JUDGED = (CALM, DRIFTED)
 SHIFT_LIMIT = 0.25
 """A population stability index of predictions above this is a large shift, by the usual reading of the index."""
-SCHEMA_CHECKS = ("missing_column_check", "extra_column_check", "data_type_check")
+SCHEMA_CHECKS = (MISSING, EXTRA, TYPE)
 BROKEN_SHARE = 0.01
-"""More broken lines than this share are a finding."""
+"""More broken lines than this share are a finding, and more rows with a column too many, or a text for a number."""
 LONG_GAP = timedelta(hours=24)
+"""Hours without a capture that are a finding; at the end of the window they are more than a remark."""
 CAUSES = {"drift": "drift", "quality": "quality", "bias": "bias", "attributions": "attribution"}
 """What retrains, and the kind of findings that it is for; a shift of predictions has no alarm."""
 PEOPLE_DECIDE = "People decide: none of this starts a training by itself."
@@ -101,13 +103,17 @@ def attribution_findings(attributions: Mapping[str, Any] | None) -> list[Finding
 
 
 def data_findings(
-    violations: Sequence[Mapping[str, Any]], captures: Mapping[str, Any], gap: tuple[datetime, datetime] | None
+    violations: Sequence[Mapping[str, Any]],
+    concerned: ConcernedRows | None,
+    captures: Mapping[str, Any],
+    gap: tuple[datetime, datetime] | None,
 ) -> tuple[list[Finding], bool]:
     """Sentences on data that isn't what the model takes, and whether any is more than a remark."""
     found = [
         finding("data", f"{each['feature_name']}: {each['description']}", each["feature_name"])
         for each in violations
         if each["constraint_check_type"] in SCHEMA_CHECKS
+        and (concerned is None or concerned.share(each) > BROKEN_SHARE)
     ]
     serious = bool(found)
     broken, records = captures["broken"], captures["records"]

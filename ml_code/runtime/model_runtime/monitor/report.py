@@ -9,6 +9,7 @@ from typing import Any
 from model_runtime.monitor import findings
 from model_runtime.monitor.attributions import attributions_of
 from model_runtime.monitor.bias_drift import bias_of
+from model_runtime.monitor.concerned_rows import EXTRA, EXTRA_VALUES, MISSING, MISSING_VALUES, ConcernedRows
 from model_runtime.monitor.constraints import read_constraints
 from model_runtime.monitor.drift import find_drift
 from model_runtime.monitor.ground_truth import GroundTruth
@@ -111,7 +112,7 @@ class Run:
         settings, rows = self.settings, report["rows"]
         enough = rows >= settings.least_rows
         gap = findings.longest_gap(self.window.hours(), report["captures"]["hours_without"]) if enough else None
-        data, serious = findings.data_findings(report["violations"], report["captures"], gap)
+        data, serious = findings.data_findings(report["violations"], self._concerned(), report["captures"], gap)
         bad = [
             *findings.drift_findings(report["features"], settings),
             *findings.shift_findings(report["predictions"]),
@@ -182,6 +183,17 @@ class Run:
             found += violations(read_constraints(version.baselines.constraints), statistics, self.table)
         return found + width_violations(traffic.counts.widths, len(version.description.features))
 
+    def _concerned(self) -> ConcernedRows | None:
+        if self.version is None or self.traffic is None:
+            return None
+        said = self.version.baselines.constraints
+        return ConcernedRows(
+            constraints=None if said is None else read_constraints(said),
+            table=self.table,
+            features=len(self.version.description.features),
+            widths=self.traffic.counts.widths,
+        )
+
 
 def since_when(days: Sequence[Mapping[str, Any]]) -> str | None:
     """The first of the last days that are all above their thresholds; days with too few rows decide nothing."""
@@ -197,8 +209,8 @@ def width_violations(widths: Mapping[int, int], features: int) -> list[dict[str,
     """Rows with another number of values than the model has features, which can't be told by names."""
     return [
         {
-            "feature_name": "Extra columns" if width > features else "Missing columns",
-            "constraint_check_type": "extra_column_check" if width > features else "missing_column_check",
+            "feature_name": EXTRA_VALUES if width > features else MISSING_VALUES,
+            "constraint_check_type": EXTRA if width > features else MISSING,
             "description": f"There are {'extra' if width > features else 'missing'} columns in current dataset. "
             f"Number of columns in {rows} rows: {width}, Number of columns in baseline constraints: {features}",
         }
