@@ -63,23 +63,26 @@ class Native:
                 "SupportedResponseMIMETypes": ["text/csv"],
             },
         )["ModelPackageArn"]
-        self.machine = states.create_from(
-            native_baselines_definition(
-                NativeBaselines(
-                    endpoint_name=ENDPOINT, version_name=VERSION, bucket_name=BUCKET, prefix="model/baseline/",
-                    files=FILES, stack_name=STACK,
-                    explanation={"version": "1.0", "predictor": {"endpoint_name_prefix": "probe"}},
-                )
+        self.definition = native_baselines_definition(
+            NativeBaselines(
+                endpoint_name=ENDPOINT, version_name=VERSION, bucket_name=BUCKET, prefix="model/baseline/",
+                files=FILES, stack_name=STACK,
+                explanation={"version": "1.0", "predictor": {"endpoint_name_prefix": "probe"}},
             )
         )  # fmt: skip
+        self.machine = states.create_from(self.definition)
 
     def release(self) -> None:
         self.ssm.put_parameter(Name=VERSION, Type="String", Value=self.package)
 
-    def deploy(self, fails_on: str = "never") -> None:
+    def use(self, definition: dict[str, Any]) -> None:
+        self.states.api.delete_state_machine(stateMachineArn=self.machine)
+        self.machine = self.states.create_from(definition)
+
+    def deploy(self, body: str = template(fails_on="never")) -> None:
         self.cloudformation.create_stack(
             StackName=STACK,
-            TemplateBody=template(fails_on),
+            TemplateBody=body,
             Parameters=[{"ParameterKey": "Other", "ParameterValue": "kept"}],
         )
         self._wait("create")
@@ -195,7 +198,7 @@ def test_executions_that_begin_together_end_well_with_one_update(native: Native)
 
 
 def test_stack_that_rolls_back_fails_the_execution_with_its_reason(native: Native) -> None:
-    native.deploy(fails_on="on")
+    native.deploy(template(fails_on="on"))
     native.release()
     native.serve("model-1")
     found = native.run()
@@ -213,3 +216,37 @@ def test_stack_that_is_broken_fails_the_execution_and_is_left_alone(native: Nati
     found = native.run()
     assert (found["status"], found["error"]) == ("FAILED", "StackCannotBeUpdated")
     assert f"{STACK} is REVIEW_IN_PROGRESS: repair it" in found["cause"]
+
+
+def test_update_of_somebody_else_is_waited_for_and_may_have_left_nothing_to_do(native: Native) -> None:
+    native.deploy()
+    native.release()
+    native.serve("model-1")
+    # what it sees until it has waited once, and then as the last moment before somebody else switches on
+    seen = {
+        "status": "{% $pause > 3 ? 'UPDATE_COMPLETE' : 'UPDATE_IN_PROGRESS' %}",
+        "value": "off",
+        "others": ["Other"],
+    }
+    native.definition["States"]["LookAtStack"] = {"Type": "Pass", "Assign": seen, "Next": "IsBusy"}
+    native.use(native.definition)
+    for _ in range(2):
+        execution = native.start()
+        (found,) = native.ended(execution)
+        assert found["status"] == "SUCCEEDED"
+        looks = [each for each in native.states.current_states(execution) if each in ("LookAtStack", "WaitForTurn")]
+        assert looks == ["LookAtStack", "WaitForTurn", "LookAtStack"]
+        assert (native.switch(), native.updates()) == ("on", 1)
+    assert "IsRefused" in native.states.current_states(execution)
+
+
+def test_update_that_cloudformation_refuses_fails_the_execution_after_some_attempts(native: Native) -> None:
+    kept = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": {"Ref": "Other"}}}
+    native.deploy(json.dumps({"Parameters": {"Other": {"Type": "String"}}, "Resources": {"Kept": kept}}))
+    native.release()
+    native.serve("model-1")
+    execution = native.start()
+    (found,) = native.ended(execution)
+    assert (found["status"], found["error"]) == ("FAILED", "UpdateRefused")
+    assert f"CloudFormation does not update {STACK}: " in found["cause"]
+    assert native.states.current_states(execution).count("SwitchOn") == 5
