@@ -97,7 +97,7 @@ def test_no_traffic_is_told_as_such(monitored: Monitored, capsys: pytest.Capture
     report = monitored.run()
     assert (report["status"], report["rows"], len(report["captures"]["hours_without"])) == ("no_traffic", 0, 48)
     assert report["next"] == "Nothing: nobody asked the model in this window. The next run looks again."
-    assert metrics(capsys) == {"MonitoredRows": 0}
+    assert metrics(capsys) == {"MonitoredRows": 0, "RecentRows": 0}
 
 
 def test_an_endpoint_that_is_not_there_yet_is_no_failure(monitored: Monitored) -> None:
@@ -114,7 +114,7 @@ def test_one_row_is_too_few_to_judge(monitored: Monitored, capsys: pytest.Captur
     report = monitored.run()
     assert (report["status"], report["rows"], report["findings"]) == ("too_few_rows", 1, [])
     assert not any(each["judged"] or each["moved"] for each in report["features"])
-    assert metrics(capsys).keys() == {"MonitoredRows", "Violations"}
+    assert metrics(capsys).keys() == {"MonitoredRows", "RecentRows", "Violations"}
 
 
 def test_all_nulls_are_drift_of_what_is_missing(monitored: Monitored) -> None:

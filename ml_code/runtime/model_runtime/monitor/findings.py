@@ -25,6 +25,7 @@ CAUSES = {"drift": "drift", "quality": "quality", "bias": "bias", "attributions"
 PEOPLE_DECIDE = "People decide: none of this starts a training by itself."
 
 Finding = dict[str, Any]
+Gap = tuple[datetime, datetime]
 
 
 def finding(kind: str, text: str, feature: str | None = None) -> Finding:
@@ -106,9 +107,13 @@ def data_findings(
     violations: Sequence[Mapping[str, Any]],
     concerned: ConcernedRows | None,
     captures: Mapping[str, Any],
-    gap: tuple[datetime, datetime] | None,
+    gap: Gap | None,
+    silence: Gap | None = None,
 ) -> tuple[list[Finding], bool]:
-    """Sentences on data that isn't what the model takes, and whether any is more than a remark."""
+    """Sentences on data that isn't what the model takes, and whether any is more than a remark.
+
+    `gap` is the longest time without any capture, `silence` that at the end of the window, which may go on.
+    """
     found = [
         finding("data", f"{each['feature_name']}: {each['description']}", each["feature_name"])
         for each in violations
@@ -121,18 +126,28 @@ def data_findings(
         first = captures["examples"][0] if captures["examples"] else None
         example = f", as {first['file'].rpartition('/')[2]} line {first['line']}: {first['reason']}" if first else ""
         found.append(finding("data", f"{broken:,} captured lines or rows can't be used{example}"))
-    if gap and gap[1] - gap[0] >= LONG_GAP:
+    if silence and silence[1] - silence[0] >= LONG_GAP:
+        found.append(finding("data", f"nothing has been captured since {shown(silence[0])}"))
+        serious = True
+    if gap and gap != silence and gap[1] - gap[0] >= LONG_GAP:
         found.append(finding("data", f"nothing was captured from {shown(gap[0])} to {shown(gap[1])}"))
     return found, serious
 
 
-def longest_gap(window: Sequence[datetime], without: Sequence[str]) -> tuple[datetime, datetime] | None:
+def last_gap(window: Sequence[datetime], without: Sequence[str]) -> Gap | None:
+    """From the last hour with a capture to the end; None where there is no such time, or no capture at all."""
+    missing = {datetime.fromisoformat(text) for text in without}
+    seen = [hour for hour in window if hour not in missing]
+    return (seen[-1] + HOUR, window[-1] + HOUR) if seen and seen[-1] != window[-1] else None
+
+
+def longest_gap(window: Sequence[datetime], without: Sequence[str]) -> Gap | None:
     """From when to when most hours in a row were without any capture.
 
     Hours before the first capture aren't counted: nothing may have served then.
     """
     missing = {datetime.fromisoformat(text) for text in without}
-    best: tuple[datetime, datetime] | None = None
+    best: Gap | None = None
     last: datetime | None = None
     for hour in [each for each in window if each not in missing] + [window[-1] + HOUR]:
         if last is not None and (best is None or hour - last > best[1] - best[0]):

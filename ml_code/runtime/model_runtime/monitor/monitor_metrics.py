@@ -1,7 +1,8 @@
 """What a run found as CloudWatch metrics, written to the log in the embedded metric format.
 
-By Environment and Model: MonitoredRows, always; the others as far as they could be judged. FeatureDrift has the
-dimension Feature too: the score of a feature by its limit, so that 1 is the limit of each.
+By Environment and Model: MonitoredRows and RecentRows, those of the window's last 24 hours, always; the others as far
+as they could be judged. FeatureDrift has the dimension Feature too: the score of a feature by its limit, so that 1 is
+the limit of each.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def metric_lines(report: Mapping[str, Any], environment: Mapping[str, str] = os.
 
 def values_of(report: Mapping[str, Any]) -> dict[str, tuple[str, int | float]]:
     """Unit and value by the metric's name; what couldn't be judged, or is no finite number, has none."""
-    found: dict[str, tuple[str, Any]] = {"MonitoredRows": ("Count", report["rows"])}
+    found: dict[str, tuple[str, Any]] = {
+        "MonitoredRows": ("Count", report["rows"]),
+        "RecentRows": ("Count", report["recent_rows"]),
+    }
     judged = [each for each in report["features"] if each["judged"] and each["score"] is not None]
     if judged:
         found["DriftedFeatures"] = ("Count", sum(each["moved"] for each in judged))

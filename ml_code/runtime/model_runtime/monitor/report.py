@@ -64,6 +64,7 @@ class Run:
             "package": version and {"arn": version.arn, "version": version.number, "since": self.watched.since},
             "window": {"start": shown(window.start), "end": shown(window.end)},
             "rows": rows,
+            "recent_rows": traffic.recent if traffic else 0,
             "captures": self._captures(),
             "features": [],
             "predictions": None,
@@ -111,8 +112,12 @@ class Run:
         """Add the findings, the status and what comes next."""
         settings, rows = self.settings, report["rows"]
         enough = rows >= settings.least_rows
-        gap = findings.longest_gap(self.window.hours(), report["captures"]["hours_without"]) if enough else None
-        data, serious = findings.data_findings(report["violations"], self._concerned(), report["captures"], gap)
+        hours, without = self.window.hours(), report["captures"]["hours_without"]
+        gap = findings.longest_gap(hours, without) if enough else None
+        # days are published later than they are: that the last ones aren't there yet is no silence
+        silence = findings.last_gap(hours, without) if enough and self.watched.source == "endpoint" else None
+        captures = report["captures"]
+        data, serious = findings.data_findings(report["violations"], self._concerned(), captures, gap, silence)
         bad = [
             *findings.drift_findings(report["features"], settings),
             *findings.shift_findings(report["predictions"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ from model_runtime.problems import PROBLEMS
 FILES_AT_A_TIME = 400
 BYTES_AT_A_TIME = 64 * 2**20
 """What one process takes up at once: as many files as these allow."""
+
+RECENT = timedelta(hours=24)
+"""Before the end of the window: rows of this time tell whether requests still come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ class Traffic:
     question: Question
     days: dict[date, TableSketch] = field(default_factory=dict)
     counts: CaptureCounts = field(default_factory=CaptureCounts)
+    recent: int = 0
     ranges: npt.NDArray[np.int64] = field(init=False)
     groups: list[GroupSums] = field(init=False)
     predictions: PredictionSample = field(default_factory=PredictionSample)
@@ -113,6 +117,7 @@ class Traffic:
         asked, window = self.question, self.question.window
         times = batch.times
         inside = (times >= window.start) & (times < window.end)
+        self.recent += int(((times >= window.end - RECENT) & (times < window.end)).sum())
         for (day,), rows in _by_day(batch.rows, times, inside):
             self.days.setdefault(day, TableSketch()).update(rows)
         current = batch.current if batch.current is not None else pl.repeat(True, len(times), eager=True)
@@ -163,6 +168,7 @@ class Traffic:
         for day, table in other.days.items():
             self.days.setdefault(day, TableSketch()).merge(table)
         self.counts.add(other.counts)
+        self.recent += other.recent
         self.ranges += other.ranges
         for mine, its in zip(self.groups, other.groups, strict=True):
             mine.sums += its.sums
