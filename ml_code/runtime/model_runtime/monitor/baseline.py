@@ -10,7 +10,7 @@ import polars as pl
 
 from model_runtime.monitor import constraints, statistics
 from model_runtime.monitor.sketches import TableSketch
-from model_runtime.monitor.usual import usual_variation
+from model_runtime.monitor.usual import DayCounts
 
 OUTPUT = "baseline"
 BATCH_ROWS = 100_000
@@ -25,18 +25,21 @@ def write_baseline(
 ) -> None:
     """Write `statistics.json` and `constraints.json` of the features, in their order, into a directory.
 
-    `rows` are a table, or Parquet files, which are read in batches. `categorical` are the features whose numbers are
-    codes of text, `day` is the column of days, by which windows of the rows are told apart: without it the baseline
-    doesn't say what is usual.
+    `rows` are a table, or Parquet files, which are read in batches, twice where there is a `day`. `categorical` are the
+    features whose numbers are codes of text, `day` is the column of days, by which windows of the rows are told apart:
+    without it the baseline doesn't say what is usual.
     """
+    rows = rows if isinstance(rows, pl.DataFrame | pl.LazyFrame) else list(rows)
     table = sketch_rows(rows, features)
     said = statistics.statistics_json(table, categorical)
     if day is not None:
-        frame = pl.concat(_batches(rows, [day, *features]))
-        usual = usual_variation(frame, day, features, statistics.read_statistics(said))
+        counts = DayCounts(statistics.read_statistics(said), day)
+        for batch in _batches(rows, list(dict.fromkeys([day, *features]))):
+            counts.update(batch)
+        usual = counts.usual()
         for each in said["features"]:
             if each["name"] in usual:
-                each["usual"] = usual[each["name"]]
+                each["usual"] = usual[each["name"]].to_json()
     directory.mkdir(parents=True, exist_ok=True)
     files = {
         statistics.FILE: said,

@@ -55,10 +55,7 @@ class ComparedFeature:
         """What is compared: categories, the rare and the new ones as one; or ranges with equal shares then."""
         if self.kind == "categorical":
             then, now = self._category_counts
-            # as many as the test of Pearson needs in the smaller sample
-            often = then / max(then.sum(), 1) * min(then.sum(), now.sum()) >= distances.LEAST_EXPECTED
-            often[-1] = False
-            return np.append(then[often], then[~often].sum()), np.append(now[often], now[~often].sum())
+            return common_categories(then, now)
         if self._numbers is None:
             return np.ones(1), np.ones(1)
         before, after = self._numbers
@@ -82,7 +79,7 @@ class ComparedFeature:
 
     def values_effect(self, measure: Measure) -> float:
         """How far its values are apart; both samples must have some."""
-        return _effect(measure, *self._counts, self._largest)
+        return effect(measure, *self._counts, self._largest)
 
     def values_chance(self) -> float:
         """How likely that is by chance."""
@@ -100,20 +97,7 @@ class ComparedFeature:
 
     def gaps_effect(self, measure: Measure) -> float:
         """How far the shares of missing values are apart."""
-        return _effect(measure, *self._gaps, _gap(*self._gaps))
-
-    def part_values_effect(self, measure: Measure) -> float:
-        """How far its values are from those of the other rows, where what is now is a part of what was then."""
-        then, now = self._counts
-        rest = np.maximum(then - now, 0)
-        # a cumulated share of all rows is the mean of the part's and the others'
-        return _effect(measure, rest, now, min(self._largest * then.sum() / max(rest.sum(), 1), 1.0))
-
-    def part_gaps_effect(self, measure: Measure) -> float:
-        """How far its missing values are from those of the other rows, where what is now is a part of what was then."""
-        then, now = self._gaps
-        rest = np.maximum(then - now, 0)
-        return _effect(measure, rest, now, _gap(rest, now))
+        return effect(measure, *self._gaps, gap_between(*self._gaps))
 
     def gaps_chance(self) -> float:
         """How likely that is by chance."""
@@ -126,7 +110,7 @@ class ComparedFeature:
         then, now = self._counts
         return {
             "ks": self._largest if self.kind == "numeric" else None,
-            "robust": _effect("robust_distance", then, now, self._largest),
+            "robust": effect("robust_distance", then, now, self._largest),
             "jensen_shannon": distances.jensen_shannon(then, now),
             "chi_squared": distances.chi_squared(then, now),
         }
@@ -180,7 +164,16 @@ class ComparedFeature:
         return new[:SHOWN_NEW]
 
 
-def _effect(measure: Measure, then: Counts, now: Counts, largest: float) -> float:
+def common_categories(then: Counts, now: Counts) -> tuple[Counts, Counts]:
+    """Counts of categories, the last one of all others, with those among them that were rare then."""
+    # as many as the test of Pearson needs in the smaller sample
+    often = then / max(then.sum(), 1) * min(then.sum(), now.sum()) >= distances.LEAST_EXPECTED
+    often[-1] = False
+    return np.append(then[often], then[~often].sum()), np.append(now[often], now[~often].sum())
+
+
+def effect(measure: Measure, then: Counts, now: Counts, largest: float) -> float:
+    """How far two samples are apart, by their counts and the largest difference of their shares."""
     if measure == "psi":
         return distances.stability(then, now)
     if measure == "jensen_shannon":
@@ -188,7 +181,7 @@ def _effect(measure: Measure, then: Counts, now: Counts, largest: float) -> floa
     return distances.linf_robust(largest, float(then.sum()), float(now.sum()))
 
 
-def _gap(then: Counts, now: Counts) -> float:
+def gap_between(then: Counts, now: Counts) -> float:
     """The difference of two shares of missing values."""
     return float(abs(then[0] / max(then.sum(), 1) - now[0] / max(now.sum(), 1)))
 

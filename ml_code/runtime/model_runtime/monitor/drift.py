@@ -4,9 +4,10 @@ Two things of each feature are compared with the baseline: its values, and how m
 measured on one scale, the population stability index (of ten ranges with equal shares of the baseline, of categories,
 or of missing and present), and *chance* by a test: Kolmogorov and Smirnov's for numbers, Pearson's for categories and
 for missing values. A feature has moved when an effect is above its limit and its test, adjusted over all tests of all
-features by Holm's procedure, is below `alpha`. So the chance that calm data alarms at all is at most `alpha`,
-however many features there are; and in large samples, where any difference is significant, small ones don't alarm.
-The limit is at least what windows of the training days have reached, as the baseline tells it (see `usual`).
+features by Holm's procedure, is below `alpha`. So the chance that independent rows without a change alarm at all is at
+most `alpha`, however many features there are; and in large samples, where any difference is significant, small ones
+don't alarm. Rows that come in clusters are another matter: so the limit is at least what windows of the training days
+have reached, as the baseline tells it, with a margin (see `usual`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from model_runtime.monitor.compared_feature import ComparedFeature, Kind
 from model_runtime.monitor.distances import holm
 from model_runtime.monitor.drift_limits import DriftLimits, Limit, Measure, span_of
 from model_runtime.monitor.sketches import ColumnSketch, TableSketch
-from model_runtime.monitor.statistics import Statistics
+from model_runtime.monitor.statistics import Reached, Statistics
+from model_runtime.monitor.usual import margin
 
 __all__ = ["DriftLimits", "Effect", "FeatureDrift", "Limit", "find_drift"]
 
@@ -28,8 +30,8 @@ __all__ = ["DriftLimits", "Effect", "FeatureDrift", "Limit", "find_drift"]
 class Effect:
     """One comparison: how far apart, how likely by chance, and how likely among all that was compared.
 
-    `threshold` is what the score has to be above, `usual` what windows of the training days have reached; None where
-    that isn't known or doesn't count.
+    `threshold` is what the score has to be above, `usual` up to where windows like those of the training go; None
+    where that isn't known or doesn't count.
     """
 
     score: float
@@ -100,7 +102,8 @@ def find_drift(baseline: Statistics, now: TableSketch, limits: DriftLimits | Non
     absent = ColumnSketch()
     absent.add_missing(now.rows)
     compared = [ComparedFeature(each, now.columns.get(name, absent)) for name, each in baseline.features.items()]
-    effects = [_effects(each, limits) for each in compared]
+    further = margin(baseline, limits)
+    effects = [_effects(each, limits, further) for each in compared]
     adjusted = iter(holm([effect.p_value for of_feature in effects for effect in of_feature]))
     return [
         _judged(each, [replace(effect, adjusted=next(adjusted)) for effect in of_feature], limits)
@@ -108,12 +111,12 @@ def find_drift(baseline: Statistics, now: TableSketch, limits: DriftLimits | Non
     ]
 
 
-def _effects(feature: ComparedFeature, limits: DriftLimits) -> list[Effect]:
+def _effects(feature: ComparedFeature, limits: DriftLimits, further: float) -> list[Effect]:
     """Of its values, and of its missing ones, as far as there are rows enough."""
     measure, usual = limits.of(feature.name).measure, feature.then.usual
     found = []
     if min(feature.then.present, feature.now.present) >= limits.least_rows:
-        threshold, known = _threshold(feature.name, limits, usual.values if usual else {})
+        threshold, known = _threshold(feature.name, limits, usual.values if usual else {}, further)
         found.append(
             Effect(
                 score=feature.values_effect(measure),
@@ -123,7 +126,7 @@ def _effects(feature: ComparedFeature, limits: DriftLimits) -> list[Effect]:
             )
         )
     if min(feature.then.rows, feature.now.rows) >= limits.least_rows and feature.has_gaps:
-        threshold, known = _threshold(feature.name, limits, usual.gaps if usual else {})
+        threshold, known = _threshold(feature.name, limits, usual.gaps if usual else {}, further)
         found.append(
             Effect(score=feature.gaps_effect(measure), p_value=feature.gaps_chance(), threshold=threshold, usual=known)
         )
@@ -131,14 +134,15 @@ def _effects(feature: ComparedFeature, limits: DriftLimits) -> list[Effect]:
 
 
 def _threshold(
-    name: str, limits: DriftLimits, usual: Mapping[int, Mapping[Measure, float]]
+    name: str, limits: DriftLimits, usual: Mapping[int, Mapping[Measure, Reached]], further: float
 ) -> tuple[float, float | None]:
     """What the score has to be above, and what is usual if that counts: where a feature has no limit of its own."""
     limit = limits.of(name)
     reached = usual.get(span_of(limits.days), {}).get(limit.measure)
     if not limits.usual or name in limits.features or reached is None:
         return limit.threshold, None
-    return max(limit.threshold, reached), reached
+    usually = reached.largest * further
+    return max(limit.threshold, usually), usually
 
 
 def _judged(feature: ComparedFeature, effects: list[Effect], limits: DriftLimits) -> FeatureDrift:

@@ -35,9 +35,9 @@ class DriftLimits:
     """From where on a feature has moved.
 
     `features` have limits of their own, `ignored` ones are compared and never count. Others have to be further from
-    the training, too, than windows of it that are as long as this one, which has `days`, unless `usual` is false. A
-    feature is judged when it has at least `least_rows` values in the baseline and now: by chance alone the index of n
-    rows is about 9 / n.
+    the training, too, than is usual for windows of it that are as long as this one, which has `days`, unless `usual` is
+    false (see the module `usual`). A feature is judged when it has at least `least_rows` values in the baseline and
+    now: by chance alone the index of n rows is about 9 / n.
     """
 
     overall: Limit = field(default_factory=Limit)

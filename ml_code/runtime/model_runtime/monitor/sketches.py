@@ -15,7 +15,7 @@ from typing import Any, Literal
 import polars as pl
 
 from model_runtime.monitor.number_sketch import NumberSketch
-from model_runtime.monitor.text_sketch import TextSketch
+from model_runtime.monitor.text_sketch import LONGEST, TextSketch
 
 Type = Literal["Integral", "Fractional", "String", "Unknown"]
 
@@ -73,8 +73,7 @@ class ColumnSketch:
             known = known.drop_nans() if known.dtype.is_float() else known
             self._add_numbers(known)
         else:
-            known = _as_text(known).str.strip_chars()
-            known = known.filter(~known.is_in(_MISSING))
+            known = _without_missing(known)
             numeric = known.str.contains(_NUMBER)
             texts = known.filter(~numeric)
             self.boolean += int(texts.str.contains(_BOOLEAN).sum())
@@ -127,10 +126,10 @@ class ColumnSketch:
     def _numbers_counted(self) -> dict[str, int]:
         """How often each number is there, by ranks alone where single ones aren't counted."""
         numbers = self.numbers.counted()
-        if numbers is None:
-            distribution = self.numbers.distribution()
-            numbers = (distribution.values, distribution.weights) if distribution is not None else ((), ())
-        return _counts_by_name(*numbers)
+        if numbers is not None:
+            return _counts_by_name(*numbers)
+        distribution = self.numbers.distribution()
+        return _counts_by_name(distribution.values, distribution.weights) if distribution is not None else {}
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for `from_json`."""
@@ -208,6 +207,23 @@ def number_text(value: float) -> str:
 
 def _counts_by_name(values: Iterable[float], counts: Iterable[float]) -> dict[str, int]:
     return {number_text(float(value)): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def category_names(values: pl.Series) -> pl.Series:
+    """Texts by the names that `counts` has for them, null where a value is missing."""
+    texts = _as_text(values).str.strip_chars()
+    known = _without_missing(texts).unique()
+    numeric = known.str.contains(_NUMBER)
+    numbers = known.filter(numeric)
+    singles = numbers.str.replace(" ", "", literal=True).cast(pl.Float64).cast(pl.Float32)
+    names = {text: number_text(number) for text, number in zip(numbers, singles, strict=True)}
+    names |= {text: text[:LONGEST] for text in known.filter(~numeric)}
+    return texts.replace_strict(names, default=None, return_dtype=pl.String)
+
+
+def _without_missing(values: pl.Series) -> pl.Series:
+    texts = _as_text(values).str.strip_chars().drop_nulls()
+    return texts.filter(~texts.is_in(_MISSING))
 
 
 def _as_text(values: pl.Series) -> pl.Series:

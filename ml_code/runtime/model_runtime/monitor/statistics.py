@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,35 @@ MOST_CATEGORIES = 64
 
 
 @dataclass(frozen=True)
-class Usual:
-    """The largest effects of windows of the training, by days and measure: of a feature's values, and of its gaps."""
+class Reached:
+    """The largest effect of several windows, the second largest, and the number of the window with the largest."""
 
-    values: Mapping[int, Mapping[Measure, float]]
-    gaps: Mapping[int, Mapping[Measure, float]]
+    largest: float
+    second: float
+    window: int
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What windows of the training have reached, by days and measure: of a feature's values, and of its gaps.
+
+    `windows` is how many there are.
+    """
+
+    values: dict[int, dict[Measure, Reached]]
+    gaps: dict[int, dict[Measure, Reached]]
+    windows: dict[int, int]
 
     def to_json(self) -> dict[str, Any]:
         """As `statistics.json` has it."""
         return {
-            name: {str(days): dict(largest) for days, largest in each.items()}
-            for name, each in (("values", self.values), ("gaps", self.gaps))
+            **{
+                name: {
+                    str(days): {of: list(astuple(each)) for of, each in found.items()} for days, found in all_.items()
+                }
+                for name, all_ in (("values", self.values), ("gaps", self.gaps))
+            },
+            "windows": {str(days): count for days, count in self.windows.items()},
         }
 
     @classmethod
@@ -48,12 +66,19 @@ class Usual:
         """What `to_json` wrote."""
         values, gaps = (
             {
-                int(days): {measure: float(largest[measure]) for measure in MEASURES}
-                for days, largest in said[name].items()
+                int(days): {measure: _read_reached(found[measure]) for measure in MEASURES}
+                for days, found in each.items()
             }
-            for name in ("values", "gaps")
+            for each in (said["values"], said["gaps"])
         )
-        return cls(values, gaps)
+        return cls(values, gaps, {int(days): int(count) for days, count in said.get("windows", {}).items()})
+
+
+def _read_reached(said: Any) -> Reached:
+    if not isinstance(said, list):  # the largest alone
+        return Reached(float(said), float(said), 0)
+    largest, second, window = said
+    return Reached(float(largest), float(second), int(window))
 
 
 @dataclass(frozen=True, kw_only=True)
