@@ -68,7 +68,7 @@ def read(directory: Path, body: bytes) -> tuple[list[CaptureBatch], CaptureReade
         ("carrier,time\n1,2", "CSV", {"carrier": [1.0], "time": [2.0]}),
         ('{"instances": [[1, 2], [null, 4]]}', "JSON", {"carrier": [1.0, None], "hour": [2.0, 4.0]}),
         ('{"instances": [{"features": ["UA", 2]}]}', "JSON", {"carrier": [1090.0], "hour": [2.0]}),
-        ('{"hour": 2, "carrier": 7, "new": true}', "JSON", {"carrier": [7.0], "hour": [2.0], "new": ["true"]}),
+        ('{"hour": 2, "carrier": 7, "new": true}', "JSON", {"carrier": [7.0], "hour": [2.0], "new": [1.0]}),
         ('{"features": [1, 2]}', "JSON", {"carrier": [1.0], "hour": [2.0]}),
         ('[1, 2]', "JSON", {"carrier": [1.0], "hour": [2.0]}),
         ('{"hour": 2}\n{"hour": "x", "carrier": 1}\n', "JSON", {"carrier": [None, 1.0], "hour": ["2", "x"]}),

@@ -25,6 +25,7 @@ from model_runtime.model_code import Encoder
 CSV, JSON, BASE64 = "CSV", "JSON", "BASE64"
 ROWS_OF = ("instances", "features", "inputs")
 SCORES_OF = ("predictions", "outputs")
+PLAIN = (int, float, bool, str, type(None))
 SCORE_OF = ("prediction", "score", "probability", "predicted_value", "predictions")
 
 
@@ -73,7 +74,10 @@ class RowParser:
             if len(records[0]) == width and records[0][0] not in self.features:
                 return BodyRows(cells=records, places=(0,))
         else:
-            records = [record for record in csv.reader(io.StringIO(text)) if record]
+            try:
+                records = [record for record in csv.reader(io.StringIO(text)) if record]
+            except csv.Error as error:
+                raise Unreadable(f"the body is no CSV: {error}") from None
         if records == [[""]] and width > 1:
             raise Unreadable("the request is empty")
         if records and self._is_header(records[0]):
@@ -129,6 +133,7 @@ class RowParser:
         return pl.DataFrame([self._values(name, [row.get(name) for row in rows]) for name in names])
 
     def _values(self, name: str, values: list[Any]) -> pl.Series:
+        values = [float(value) if isinstance(value, bool) else value for value in values]
         if all(type(value) in (int, float) or value is None for value in values):
             return pl.Series(name, values, dtype=pl.Float64, strict=False).fill_nan(None)
         texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
@@ -159,6 +164,21 @@ class RowParser:
         return numbers.fill_nan(None).alias(name)
 
 
+def plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row whose values are numbers, booleans, texts or null: what is nested in it becomes its JSON.
+
+    Raises Unreadable for what is nested so deeply, or is such a thing, that it has none.
+    """
+    if all(type(name) is str for name in row) and all(type(value) in PLAIN for value in row.values()):
+        return row
+    try:
+        return {
+            str(name): value if type(value) in PLAIN else json.dumps(value, default=str) for name, value in row.items()
+        }
+    except (RecursionError, ValueError, TypeError) as error:
+        raise Unreadable(f"a value of the row can't be written: {type(error).__name__} {error}") from None
+
+
 def answers(side: Mapping[str, Any], score: Callable[[list[str], int], float] | None = None) -> list[float] | None:
     """The predictions of a captured answer (`endpointOutput`); None for what holds none, as an error.
 
@@ -172,7 +192,7 @@ def answers(side: Mapping[str, Any], score: Callable[[list[str], int], float] | 
             return [float(line.partition(",")[0]) for line in text.split("\n") if line.strip()]
         read = score or (lambda row, _: float(row[0]))
         return [read(row, number) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if row]
-    except (ValueError, TypeError, LookupError, ArithmeticError, csv.Error):
+    except Exception:  # whatever an answer holds, and `score` says of it, is no reason to stop
         return None
 
 
@@ -229,6 +249,6 @@ def _encoded(texts: Sequence[str], encoder: Encoder | None) -> dict[str, float]:
     for text in texts if encoder is not None else ():
         try:
             found[text] = float(encoder(text))  # type: ignore[misc]
-        except (ValueError, LookupError):
+        except Exception:  # noqa: S112 (the model's own code, asked with whatever clients send: it stays text)
             continue
     return found

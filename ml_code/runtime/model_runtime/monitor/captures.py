@@ -8,18 +8,21 @@ text, a request with another number of values than the model has features. Forma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import polars as pl
 
-from model_runtime.monitor.captured_rows import BodyRows, RowParser, Unreadable, answers
+from model_runtime.monitor.captured_rows import BodyRows, RowParser, Unreadable, answers, plain
+from model_runtime.monitor.column_names import ColumnNames
 from model_runtime.monitor.lake import HourFile, Lake, hour_floor, lines_of
 from model_runtime.monitor.samples import row_keys
 
 BATCH_ROWS = 20_000
+BATCH_BYTES = 16 * 2**20
+"""A table is made of as many rows, or of as many bytes of lines."""
 EXAMPLES = 10
 REASON_CHARACTERS = 200
 
@@ -82,6 +85,7 @@ class _Gathered:
     places: list[int] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     predictions: list[float | None] = field(default_factory=list)
+    size: int = 0
 
     def batch(self, table: Callable[[list[Any]], pl.DataFrame]) -> CaptureBatch:
         found = CaptureBatch(
@@ -99,6 +103,7 @@ class CaptureReader:
     """Reads the records of [start, end) for a model; None leaves an end open. What is in them is counted in `counts`.
 
     `score` reads answers in the way of another container, `input_of` rows in another way than from the request's body.
+    Rows of another width than the model's are counted from `widths_from` on: before, another version may have served.
     """
 
     parser: RowParser
@@ -107,8 +112,14 @@ class CaptureReader:
     score: Callable[[list[str], int], float] | None = None
     counts: CaptureCounts = field(default_factory=CaptureCounts)
     input_of: Callable[[Mapping[str, Any], RowParser], BodyRows] | None = None
+    widths_from: datetime | None = None
+    names: ColumnNames = field(init=False)
     _cells: _Gathered = field(default_factory=_Gathered)
     _named: _Gathered = field(default_factory=_Gathered)
+
+    def __post_init__(self) -> None:
+        """Know the model's columns."""
+        self.names = ColumnNames(self.parser.features)
 
     def read(self, lake: Lake, files: Iterable[HourFile]) -> Iterator[CaptureBatch]:
         """The rows of files, some at a time."""
@@ -120,14 +131,14 @@ class CaptureReader:
             with content:
                 for number, line in lines_of(content):
                     self._record(file, number, line)
-                    yield from self._full(BATCH_ROWS)
-        yield from self._full(1)
+                    yield from self._full(BATCH_ROWS, BATCH_BYTES)
+        yield from self._full(1, 0)
 
-    def _full(self, rows: int) -> Iterator[CaptureBatch]:
-        if len(self._cells.rows) >= rows:
-            yield self._cells.batch(self.parser.frame_of_cells)
-        if len(self._named.rows) >= rows:
-            yield self._named.batch(self.parser.frame_of_named)
+    def _full(self, rows: int, size: int) -> Iterator[CaptureBatch]:
+        tables = ((self._cells, self.parser.frame_of_cells), (self._named, self.parser.frame_of_named))
+        for gathered, table in tables:
+            if len(gathered.rows) >= rows or (gathered.rows and gathered.size >= size):
+                yield gathered.batch(table)
 
     def _record(self, file: HourFile, number: int, line: bytes) -> None:
         counts, read = self.counts, self.input_of
@@ -139,6 +150,7 @@ class CaptureReader:
                 return
             key = str(event.get("inferenceId") or event["eventId"])
             body = self.parser.rows(captured["endpointInput"]) if read is None else read(record, self.parser)
+            body = self._usable(body)
         except orjson.JSONDecodeError:
             cut = "" if line.endswith(b"\n") else ", it ends in the middle"
             counts.broke(file.name, number, f"the line is no JSON{cut}")
@@ -146,13 +158,14 @@ class CaptureReader:
         except Unreadable as error:
             counts.broke(file.name, number, str(error))
             return
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:  # what clients send, or a script of the user makes of it, ends no run
             counts.broke(file.name, number, f"no capture of an endpoint: {type(error).__name__} {error}")
             return
         counts.records += 1
         counts.hours.add(hour_floor(moment))
         counts.headers += body.headers
-        for width, rows in body.widths.items():
+        tells = self.widths_from is None or moment >= self.widths_from
+        for width, rows in body.widths.items() if tells else ():
             counts.widths[width] = counts.widths.get(width, 0) + rows
             counts.broke(
                 file.name, number, f"{width} values in a row, the model has {len(self.parser.features)} features"
@@ -166,6 +179,7 @@ class CaptureReader:
         for gathered, found in ((self._cells, body.cells), (self._named, body.named)):
             if found:
                 gathered.rows += found
+                gathered.size += len(line)
                 gathered.ids += [key] * len(found)
                 gathered.places += body.places
                 gathered.times += [moment] * len(found)
@@ -173,10 +187,24 @@ class CaptureReader:
                     [None] * len(found) if predictions is None else [predictions[place] for place in body.places]
                 )
 
+    def _usable(self, body: BodyRows) -> BodyRows:
+        """A body whose rows by names have a value at least, and no more names than memory allows for."""
+        if not body.named:
+            return body
+        named, places = [], []
+        for row, place in zip(body.named, body.places, strict=True):
+            if row:
+                named.append(self.names.bounded(plain(row)))
+                places.append(place)
+        widths = dict(body.widths)
+        if len(named) < len(body.named):
+            widths[0] = widths.get(0, 0) + len(body.named) - len(named)
+        return replace(body, named=named, places=places, widths=widths)
+
 
 def _time(event: Mapping[str, Any], file: HourFile) -> datetime:
     said = event.get("inferenceTime")
     if not isinstance(said, str):
         return file.hour
     found = datetime.fromisoformat(said)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -22,7 +22,7 @@ import orjson
 from model_runtime.monitor.captured_rows import Unreadable, body_of
 from model_runtime.monitor.captures import CaptureCounts
 from model_runtime.monitor.lake import HourFile, Lake, lines_of
-from model_runtime.monitor.samples import DistinctCount, Floats, PredictionSample, hashes_of, row_keys
+from model_runtime.monitor.samples import HASHES, DistinctCount, Floats, PredictionSample, hashes_of, row_keys
 
 BATCH_LABELS = 50_000
 TEXTS = {"true": 1.0, "false": 0.0}
@@ -32,7 +32,8 @@ TEXTS = {"true": 1.0, "false": 0.0}
 class GroundTruth:
     """Labels of a sample of predictions (NaN: none), and what else the files held.
 
-    `twice` counts keys that were labelled more than once, `unknown_ids` different ones that nothing is known of.
+    `twice` counts keys that were labelled more than once, `unknown_ids` different ones that nothing is known of:
+    neither of a judged prediction nor of a captured row, `captured`, that isn't judged.
     """
 
     labels: Floats
@@ -40,6 +41,7 @@ class GroundTruth:
     unknown: DistinctCount = field(default_factory=DistinctCount)
     counts: CaptureCounts = field(default_factory=CaptureCounts)
     share: float = 1.0
+    captured: DistinctCount = field(default_factory=DistinctCount)
 
     @property
     def labelled(self) -> int:
@@ -53,14 +55,24 @@ class GroundTruth:
 
     @property
     def unknown_ids(self) -> int:
-        """How many different keys have a label and no prediction."""
-        return round(self.unknown.value / self.share)
+        """How many different keys have a label, and weren't captured in the time that was read."""
+        return self.unknown.beside(self.captured, self.share * HASHES)
 
 
-def read_labels(lake: Lake, files: Iterable[HourFile], sample: PredictionSample) -> GroundTruth:
-    """Find the labels of predictions in files, which are read in the order given; lines that are none are counted."""
+def read_labels(
+    lake: Lake, files: Iterable[HourFile], sample: PredictionSample, unjudged: DistinctCount | None = None
+) -> GroundTruth:
+    """Find the labels of predictions in files, which are read in the order given; lines that are none are counted.
+
+    `unjudged` are the keys of other rows, whose labels aren't missed.
+    """
     sample.settle()
-    truth = GroundTruth(sample.labels.copy(), np.zeros(len(sample.keys), np.int64), share=sample.share)
+    truth = GroundTruth(
+        sample.labels.copy(),
+        np.zeros(len(sample.keys), np.int64),
+        share=sample.share,
+        captured=unjudged or DistinctCount(),
+    )
     ids: list[str] = []
     places: list[int] = []
     values: list[float] = []
@@ -76,7 +88,7 @@ def read_labels(lake: Lake, files: Iterable[HourFile], sample: PredictionSample)
                 except orjson.JSONDecodeError:
                     truth.counts.broke(file.name, number, "the line is no JSON")
                     continue
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                except Exception as error:  # whatever a line holds ends no run
                     truth.counts.broke(file.name, number, f"no label: {type(error).__name__} {error}")
                     continue
                 truth.counts.records += 1

@@ -102,6 +102,22 @@ class DistinctCount:
     kept: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
     full: bool = False
 
+    @property
+    def threshold(self) -> float:
+        """What all kept hashes are below; of all keys below it none is left out."""
+        return float(self.kept[-1]) if self.full else HASHES
+
+    def add_all(self, other: DistinctCount) -> None:
+        """Count what another has counted."""
+        self.full = self.full or other.full
+        self.add(other.kept)
+
+    def beside(self, other: DistinctCount, below: float = HASHES) -> int:
+        """How many keys are here and not there, of those whose hash is below a bound; an estimate as `value`."""
+        bound = min(below, self.threshold, other.threshold)
+        only = np.setdiff1d(self.kept, other.kept, assume_unique=True)
+        return round(int((only.astype(np.float64) < bound).sum()) / (bound / HASHES)) if bound else 0
+
     def add(self, hashes: Hashes) -> None:
         """Count keys."""
         found = np.unique(np.concatenate([self.kept, hashes]))

@@ -7,7 +7,10 @@ they have seen of them is sent between them.
 from __future__ import annotations
 
 import multiprocessing
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,8 +28,9 @@ from model_runtime.monitor.attributions import EXPLAINED_ROWS
 from model_runtime.monitor.bias_drift import GroupSums, judged_answers
 from model_runtime.monitor.captured_rows import RowParser
 from model_runtime.monitor.captures import CaptureBatch, CaptureCounts, CaptureReader
+from model_runtime.monitor.column_names import ColumnNames
 from model_runtime.monitor.lake import HourFile, Lake
-from model_runtime.monitor.samples import PredictionSample, RowSample, hashes_of
+from model_runtime.monitor.samples import DistinctCount, PredictionSample, RowSample, hashes_of
 from model_runtime.monitor.sketches import TableSketch
 from model_runtime.monitor.window import Window
 from model_runtime.prediction_baseline import count_in
@@ -35,6 +39,10 @@ from model_runtime.problems import PROBLEMS
 FILES_AT_A_TIME = 400
 BYTES_AT_A_TIME = 64 * 2**20
 """What one process takes up at once: as many files as these allow."""
+PARTS_AHEAD = 2
+"""So many such parts for each process are read or wait to be added up, so that what was read doesn't pile up."""
+MOST_UNJUDGED = 262_144
+"""Of so many requests that aren't judged it is known whether a label is theirs: 2 MB; of more, of that share."""
 
 RECENT = timedelta(hours=24)
 """Before the end of the window: rows of this time tell whether requests still come."""
@@ -74,12 +82,16 @@ class Question:
             min(self.window.start, self.window.judged_from),
             self.window.end,
             score=(lambda row, number: score_of(row, number, problem)) if self.searched else None,
+            widths_from=self.window.start,
         )
 
 
 @dataclass
 class Traffic:
-    """What was seen: tables by day (UTC), counts, predictions in their ranges, groups, and samples."""
+    """What was seen: tables by day (UTC), counts, predictions in their ranges, groups, and samples.
+
+    `unjudged` are the keys of rows whose predictions aren't judged by their labels: too young, or another version's.
+    """
 
     question: Question
     days: dict[date, TableSketch] = field(default_factory=dict)
@@ -88,12 +100,14 @@ class Traffic:
     ranges: npt.NDArray[np.int64] = field(init=False)
     groups: list[GroupSums] = field(init=False)
     predictions: PredictionSample = field(default_factory=PredictionSample)
+    unjudged: DistinctCount = field(default_factory=lambda: DistinctCount(MOST_UNJUDGED))
     explained: RowSample = field(default_factory=lambda: RowSample(EXPLAINED_ROWS))
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
         self.ranges = np.zeros(len(self.question.edges) + 1, np.int64)
         self.groups = [GroupSums.empty() for _ in self.question.facets]
+        self._names = ColumnNames(self.question.features)
 
     @property
     def rows(self) -> int:
@@ -126,16 +140,17 @@ class Traffic:
         answered = current & batch.predictions.is_not_null() & batch.predictions.is_finite().fill_null(False)
         judged = answered & (times >= window.judged_from) & (times < window.judged_until)
         shown = (answered & inside).to_numpy()
-        if not (bool(shown.any()) or bool(judged.any())):
+        hashes = hashes_of(batch.keys)
+        chosen = judged.to_numpy()
+        self.unjudged.add(hashes[~chosen])
+        if not (bool(shown.any()) or bool(chosen.any())):
             return
         predictions = batch.predictions.fill_null(float("nan")).to_numpy()
         self.ranges += count_in(asked.edges, predictions[shown])
-        hashes = hashes_of(batch.keys)
         members = self._members(batch.rows, encoders)
         answers = judged_answers(PROBLEMS[asked.problem], predictions)
         for counted, group in zip(self.groups, members, strict=True):
             counted.add(group[shown], answers[shown])
-        chosen = judged.to_numpy()
         if bool(chosen.any()):
             bits = np.zeros(len(hashes), np.uint64)
             for index, group in enumerate(members):
@@ -166,13 +181,14 @@ class Traffic:
     def add(self, other: Traffic) -> None:
         """Take in what was seen in other files."""
         for day, table in other.days.items():
-            self.days.setdefault(day, TableSketch()).merge(table)
+            self._names.merged(self.days.setdefault(day, TableSketch()), table)
         self.counts.add(other.counts)
         self.recent += other.recent
         self.ranges += other.ranges
         for mine, its in zip(self.groups, other.groups, strict=True):
             mine.sums += its.sums
         self.predictions.add(other.predictions.settle())
+        self.unjudged.add_all(other.unjudged)
         if other.explained.rows is not None:
             self.explained.add(other.explained.keys, other.explained.rows)
 
@@ -196,12 +212,31 @@ def read_traffic(question: Question, files: Sequence[HourFile], workers: int = 1
             found.add(_read(question, part, lake or Lake()))
         return found
     # not forked: threads of polars and boto3 would be left behind in the middle of what they do
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(parts))) as pool:
-        for each in pool.imap(_read_alone, [(question, part) for part in parts]):
-            if isinstance(each, str):
-                raise JobError(each)
-            found.add(each)
+    spawn, workers = multiprocessing.get_context("spawn"), min(workers, len(parts))
+    waiting: deque[Future[Traffic | str]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        try:
+            for number, part in enumerate(parts):
+                waiting.append(pool.submit(_read_alone, question, part))
+                if number + 1 >= workers * PARTS_AHEAD:
+                    _add_next(found, waiting)
+            while waiting:
+                _add_next(found, waiting)
+        except BrokenProcessPool as error:
+            raise JobError(
+                f"one of {workers} processes that read captures was ended from outside, most likely since the "
+                "instance had no memory left: take a larger `monitoring.instance_type`, or fewer processes (--workers)"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return found
+
+
+def _add_next(found: Traffic, waiting: deque[Future[Traffic | str]]) -> None:
+    each = waiting.popleft().result()
+    if isinstance(each, str):
+        raise JobError(each)
+    found.add(each)
 
 
 def read_batches(question: Question, batches: Iterable[CaptureBatch]) -> Traffic:
@@ -221,9 +256,9 @@ def _read(question: Question, files: Sequence[HourFile], lake: Lake) -> Traffic:
     return found
 
 
-def _read_alone(work: tuple[Question, Sequence[HourFile]]) -> Traffic | str:
+def _read_alone(question: Question, files: Sequence[HourFile]) -> Traffic | str:
     try:
-        return _read(work[0], work[1], Lake())
+        return _read(question, files, Lake())
     except JobError as error:
         return str(error)
 
