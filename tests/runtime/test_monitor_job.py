@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -233,14 +234,14 @@ def test_only_the_hours_of_the_window_are_read(monitored: Monitored) -> None:
     assert monitored.run("--start", days_before(9).isoformat(), "--end", days_before(8).isoformat())["rows"] == 200
 
 
-def test_requests_before_the_release_are_no_predictions_of_the_version(
+def test_requests_before_the_release_are_none_of_the_version(
     monitored: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = monitored.register()
     monitored.serve(package, days_before(1), monkeypatch)
     monitored.send(captures(features(400), days_before(2), days_before(0)))
     report = monitored.run()
-    assert (report["rows"], report["predictions"]["rows"]) == (400, 200)
+    assert (report["rows"], report["predictions"]["rows"]) == (200, 200)
     assert (report["package"]["arn"], report["package"]["since"]) == (package, "2030-03-09T10:00:00Z")
 
 
@@ -282,14 +283,54 @@ def test_reports_are_kept_and_people_are_told_when_things_turn(monitored: Monito
         "statistics.json", "constraints.json", "constraint_violations.json", "report.json", "report.html",
     }  # fmt: skip
     # nobody asks in between: that things are good again is known only when somebody does
-    monitored.run(*given, "--start", "2030-01-01", "--end", "2030-01-03")
+    later = NOW + timedelta(days=4)
+    monitored.run(*given, now=later)
     assert received(queue) is None
-    monitored.send(captures(features(800, seed=4), days_before(20), days_before(18), "calm"))
-    monitored.run(*given, "--start", days_before(20).isoformat(), "--end", days_before(18).isoformat())
+    monitored.send(captures(features(800, seed=4), days_before(0, later) - timedelta(days=1), days_before(0, later)))
+    monitored.run(*given, now=later)
     assert received(queue)[0] == "toy (dev-toy): back within its limits"
     place = {"Bucket": "artifacts", "Key": "toy/monitoring/reports/latest.json"}
     latest = json.loads(monitored.s3.get_object(**place)["Body"].read())
     assert (latest["status"], latest["judged"]) == ("calm", "calm")
+
+
+@pytest.mark.parametrize("of", ["time", "version"])
+def test_a_look_at_another_time_or_version_changes_nothing_that_is_told(
+    monitored: Monitored, capsys: pytest.CaptureFixture[str], of: str
+) -> None:
+    """A calm week of the past is no all-clear for the present, and ends no alarm."""
+    topic = monitored.sns.create_topic(Name="looks")["TopicArn"]
+    queue = subscribed(topic)
+    given = ("--reports", REPORTS, "--topic", topic)
+    monitored.send(captures(features(800).with_columns(pl.col("distance") + 1500), days_before(2), days_before(0)))
+    monitored.send(captures(features(800, seed=4), days_before(20), days_before(18), "calm"))
+    assert monitored.run(*given, "--execution", "daily")["looks_back"] is False
+    assert received(queue) is not None
+    place = {"Bucket": "artifacts", "Key": "toy/monitoring/reports/latest.json"}
+    latest = monitored.s3.get_object(**place)["Body"].read()
+    capsys.readouterr()
+    other: tuple[str, ...] = ("--start", days_before(20).isoformat(), "--end", days_before(18).isoformat())
+    if of == "version":
+        other = ("--package", monitored.register(baseline=features(800).with_columns(pl.col("distance") + 1500)))
+    report = monitored.run(*given, "--execution", "look", *other)
+    assert (report["status"], report["looks_back"]) == ("calm", True)
+    said = capsys.readouterr().out
+    assert '"_aws"' not in said
+    assert "no metrics, no notice, no newest report" in said
+    assert received(queue) is None
+    assert monitored.s3.get_object(**place)["Body"].read() == latest
+    assert "toy/monitoring/reports/2030/03/10/10/look/report.html" in monitored.objects("artifacts")
+    monitored.run(*given, "--execution", "daily-2")
+    assert received(queue) is None
+
+
+def test_who_could_not_be_told_is_told_by_the_next_run(monitored: Monitored) -> None:
+    monitored.send(captures(features(800).with_columns(pl.col("distance") + 1500), days_before(2), days_before(0)))
+    monitored.run("--reports", REPORTS, "--topic", "arn:aws:sns:us-east-1:123456789012:gone")
+    topic = monitored.sns.create_topic(Name="mended")["TopicArn"]
+    queue = subscribed(topic)
+    monitored.run("--reports", REPORTS, "--topic", topic)
+    assert received(queue)[0] == "toy (dev-toy): drift beyond the limits"
 
 
 def test_a_topic_that_cannot_be_told_costs_no_report(monitored: Monitored, capsys: pytest.CaptureFixture[str]) -> None:

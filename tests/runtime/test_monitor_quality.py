@@ -112,7 +112,14 @@ def test_predictions_whose_labels_may_still_come_are_not_judged(judged: Monitore
     labels = [label(f"{name}-{number}", value) for name in ("row", "young") for number, value in enumerate(outcomes())]
     judged.tell(labels, days_before(0.1))
     report = judged.run(*GIVEN, settings=SETTINGS)
-    assert (report["quality"]["labelled"], report["quality"]["unknown_ids"], report["rows"]) == (1200, 1200, 1800)
+    assert (report["quality"]["labelled"], report["quality"]["unknown_ids"], report["rows"]) == (1200, 0, 1800)
+
+
+def test_labels_of_requests_that_are_not_judged_are_no_unknown_ones(judged: Monitored) -> None:
+    judged.send(captures(ROWS[:30], days_before(1), days_before(0), "young"))
+    told = [*(f"young-{number}" for number in range(30)), *(f"other-{number}" for number in range(7))]
+    judged.tell([label("row-1", 1), *(label(key, 1) for key in told)], days_before(0.1))
+    assert judged.run(*GIVEN, settings=SETTINGS)["quality"]["unknown_ids"] == 7
 
 
 def test_lines_that_are_no_labels_are_counted(judged: Monitored) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.runtime.monitored import (
     days_before,
     features,
     label,
+    lines,
 )
 
 ROLE = "arn:aws:iam::123456789012:role/serving"
@@ -90,8 +92,10 @@ def test_an_endpoint_whose_model_names_no_package_says_so(monitored: Monitored) 
     variant = {"VariantName": "live", "ModelName": "plain", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
     monitored.sagemaker.create_endpoint_config(EndpointConfigName="plain", ProductionVariants=[variant])
     monitored.sagemaker.create_endpoint(EndpointName="plain", EndpointConfigName="plain")
+    served = served_by("plain")
+    assert served is not None
     with pytest.raises(JobError, match="serves the model plain, which names no model package: name the version with"):
-        served_by("plain")
+        served.package()
 
 
 def test_an_endpoint_that_may_not_be_looked_at_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +115,81 @@ def test_a_named_version_is_judged_by_itself(monitored: Monitored) -> None:
     report = monitored.run("--package", other)
     assert report["package"]["arn"] == other
     assert report["predictions"]["rows"] == 300
+
+
+def test_a_named_version_needs_no_package_of_the_endpoints_model(monitored: Monitored) -> None:
+    """An endpoint that something else than the platform has made is monitored by naming the version."""
+    serve(monitored, "other", {"live": 1.0})
+    sent = captures(features(300), days_before(2), days_before(0))
+    for moment, record in sent:
+        monitored.put(f"other/live/{moment:%Y/%m/%d/%H}/{record['eventMetadata']['eventId']}.jsonl", lines([record]))
+    given = ("--endpoint", "other", "--package", monitored.package)
+    assert monitored.run(*given, settings=SETTINGS)["rows"] == 300
+
+
+@pytest.mark.parametrize(
+    ("weights", "variant"),
+    [
+        ({"challenger": 0.6, "live": 0.4}, "live"),
+        ({"live": 0.9, "challenger": 0.1}, "live"),
+        ({"blue": 0.2, "green": 0.8}, "green"),
+    ],
+)
+def test_a_challenger_beside_the_champion_is_not_what_is_monitored(
+    monitored: Monitored, weights: dict[str, float], variant: str
+) -> None:
+    name = "-".join(weights)
+    serve(monitored, name, weights)
+    served = served_by(name)
+    assert served is not None
+    assert (served.variant, served.model) == (variant, f"{name}-{variant}")
+
+
+def test_answers_of_a_challenger_are_left_out(monitored: Monitored) -> None:
+    monitored.send(captures(features(300), days_before(2), days_before(0)))
+    monitored.send(captures(features(200), days_before(2), days_before(0), "odd"), "challenger")
+    assert monitored.run(settings=SETTINGS)["rows"] == 300
+
+
+@pytest.mark.parametrize("form", ["CSV", "JSON"])
+def test_rows_of_before_a_release_are_not_compared_with_the_training_of_the_new_version(
+    monitored: Monitored, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """The version of before had other features, in another order."""
+    monitored.serve(monitored.register(), days_before(1), monkeypatch)
+    before = captures(features(400), days_before(2), days_before(1))
+    for _, record in before:
+        hour, distance, _ = record["captureData"]["endpointInput"]["data"].split(",")
+        body = f"{distance},{hour}" if form == "CSV" else json.dumps({"km": float(distance), "hour": float(hour)})
+        record["captureData"]["endpointInput"] |= {"data": body, "encoding": form}
+    monitored.send(before)
+    monitored.send(captures(features(400, seed=5), days_before(1), days_before(0), "after"))
+    report = monitored.run(settings=SETTINGS)
+    assert (report["status"], report["rows"], report["violations"]) == ("calm", 400, [])
+    assert (report["window"]["start"], len(report["captures"]["hours_without"])) == ("2030-03-09T10:00:00Z", 12)
+
+
+def test_a_version_that_was_released_just_now_is_not_judged(
+    monitored: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitored.serve(monitored.package, NOW - timedelta(minutes=5), monkeypatch)
+    monitored.send(captures(features(400), days_before(2), days_before(0)))
+    report = monitored.run(settings=SETTINGS)
+    assert (report["status"], report["rows"], report["captures"]["hours_without"]) == ("no_traffic", 0, [])
+    assert "what serves was configured 2030-03-10T10:25:00Z: requests from before are left out" in report["next"]
+
+
+def serve(monitored: Monitored, name: str, weights: dict[str, float]) -> None:
+    """Make an endpoint of models that name no package, one for each variant."""
+    variants = []
+    for variant, weight in weights.items():
+        container = {"Image": "mlops-runtime", "ModelDataUrl": f"s3://{ARTIFACTS}/m.tar.gz"}
+        model = f"{name}-{variant}"
+        monitored.sagemaker.create_model(ModelName=model, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+        one = {"VariantName": variant, "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        variants.append({**one, "InitialVariantWeight": weight})
+    monitored.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    monitored.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
 
 def test_a_version_that_is_gone_fails_with_its_name(monitored: Monitored) -> None:

@@ -37,7 +37,7 @@ from model_runtime.monitor.served_version import Version, find_version, served_b
 from model_runtime.monitor.settings import MonitorSettings, settings_text
 from model_runtime.monitor.statistics import statistics_json
 from model_runtime.monitor.traffic import Question, Traffic, read_batches, read_traffic
-from model_runtime.monitor.window import AUTO, Window, shown
+from model_runtime.monitor.window import AUTO, NOW, Window, shown
 from model_runtime.paths import ContainerPaths
 from model_runtime.problems import asked_problem
 from model_runtime.rule_metrics import MODEL_VARIABLE
@@ -50,7 +50,11 @@ TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8"}
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The command line. Either `endpoint` and `captures`, or `predictions`, `manifest` and `key` are given."""
+    """The command line. Either `endpoint` and `captures`, or `predictions`, `manifest` and `key` are given.
+
+    `looks_back` says that somebody asks of another time or another version than those of now, which tells nothing of
+    how things stand: its report is written, and nothing else.
+    """
 
     endpoint: str | None
     captures: str | None
@@ -65,6 +69,7 @@ class Asked:
     topic: str | None
     execution: str | None
     workers: int
+    looks_back: bool = False
 
 
 def parse_arguments(argv: Sequence[str]) -> Asked:
@@ -108,6 +113,7 @@ def parse_arguments(argv: Sequence[str]) -> Asked:
         topic=known.topic,
         execution=known.execution,
         workers=_number("--workers", known.workers, least=1),
+        looks_back=known.end not in (AUTO, NOW) or known.package != LIVE,
     )
 
 
@@ -125,11 +131,14 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     asked, lake = parse_arguments(argv), Lake()
     with tempfile.TemporaryDirectory() as scratch:
         run = look(asked, lake, paths, Path(scratch))
-        report = run.report()
+        report = {**run.report(), "looks_back": asked.looks_back}
     files = write_files(paths.processing_output(OUTPUT), report, run)
     place = keep(asked, lake, report, files, paths)
-    for line in metric_lines(report):
-        print(line, flush=True)
+    if asked.looks_back:
+        print("this run was asked for another time or version than now: no metrics, no notice, no newest report")
+    else:
+        for line in metric_lines(report):
+            print(line, flush=True)
     said = summary(report)
     print(said, flush=True)
     paths.message.parent.mkdir(parents=True, exist_ok=True)
@@ -160,19 +169,18 @@ def _look_at_endpoint(asked: Asked, run: Run, lake: Lake, paths: ContainerPaths,
     if served is None:
         run.reasons.append(f"there is no endpoint {asked.endpoint}: it is made when a version is released")
         return
-    package, since = (served.package, served.since) if asked.package == LIVE else (asked.package, None)
+    package, since = (served.package(), served.since) if asked.package == LIVE else (asked.package, None)
+    if since is not None and since > asked.window.start:
+        # rows of before were made for another version, whose features may be others
+        run.window = asked.window.since(since)
+        said = f"what serves was configured {shown(since)}: requests from before are left out"
+        run.reasons.append(said)
+        print(said, flush=True)
     run.version = find_version(package, scratch / "version", lake)
-    question = _question(asked, run.version, since, paths)
-    window = asked.window
-    files = [
-        file
-        for variant in served.variants
-        for file in lake.hour_files(
-            f"{str(asked.captures).rstrip('/')}/{asked.endpoint}/{variant}",
-            min(window.start, window.judged_from),
-            window.end,
-        )
-    ]
+    window = run.window
+    question = _question(asked, run.version, window, since, paths)
+    folder = f"{str(asked.captures).rstrip('/')}/{asked.endpoint}/{served.variant}"
+    files = lake.hour_files(folder, min(window.start, window.judged_from), window.end)
     run.traffic = read_traffic(question, files, asked.workers, lake)
     run.watched = replace(run.watched, since=None if since is None else shown(since))
     run.truth = _labels(asked, lake, run.traffic)
@@ -187,7 +195,7 @@ def _look_at_predictions(asked: Asked, run: Run, lake: Lake, paths: ContainerPat
         run.reasons.append(f"no day from {first.date()} to {window.end.date()} has predictions")
         return
     run.version = find_version(package, scratch / "version", lake)
-    question = _question(asked, run.version, None, paths)
+    question = _question(asked, run.version, window, None, paths)
     description = run.version.description
     batches = source.batches(first, window.end, description.features, description.label, package)
     run.traffic = read_batches(question, batches)
@@ -195,7 +203,9 @@ def _look_at_predictions(asked: Asked, run: Run, lake: Lake, paths: ContainerPat
     run.truth = _labels(asked, lake, run.traffic)
 
 
-def _question(asked: Asked, version: Version, since: datetime | None, paths: ContainerPaths) -> Question:
+def _question(
+    asked: Asked, version: Version, window: Window, since: datetime | None, paths: ContainerPaths
+) -> Question:
     baseline = version.baselines.predictions
     code = version.code_directory(paths)
     facets = asked.settings.facets
@@ -203,7 +213,7 @@ def _question(asked: Asked, version: Version, since: datetime | None, paths: Con
         print("warning: groups aren't compared, their names need encoders that only the input 'code' has", flush=True)
         facets = ()
     return Question(
-        window=asked.window,
+        window=window,
         features=version.description.features,
         problem=version.problem.name,
         code=code,
@@ -221,9 +231,10 @@ def _labels(asked: Asked, lake: Lake, traffic: Traffic) -> GroundTruth | None:
     if asked.ground_truth is None:
         truth = read_labels(lake, [], traffic.predictions)
         return truth if truth.labelled else None
-    until = max(hour_floor(asked.window.now) + timedelta(hours=1), asked.window.end)
-    files = lake.hour_files(asked.ground_truth, hour_floor(asked.window.judged_from), until)
-    return read_labels(lake, files, traffic.predictions)
+    window = traffic.question.window
+    until = max(hour_floor(window.now) + timedelta(hours=1), window.end)
+    files = lake.hour_files(asked.ground_truth, hour_floor(window.judged_from), until)
+    return read_labels(lake, files, traffic.predictions, traffic.unjudged)
 
 
 def write_files(directory: Path, report: Mapping[str, Any], run: Run) -> list[Path]:
@@ -246,7 +257,8 @@ def keep(
 ) -> str | None:
     """Put the files where reports stay, tell people when things turned, and note the newest report.
 
-    Returns the URI of the page. The note is written last: a run that is ended before it tells people again.
+    Returns the URI of the page. The note is written last: a run that is ended before it tells people again. One that
+    can't tell them leaves what they know of as it was, so that the next run tells them.
     """
     if asked.reports is None:
         if asked.topic is not None:
@@ -258,16 +270,19 @@ def keep(
     for file in files:
         lake.write(f"{folder}/{file.name}", file.read_bytes(), TYPES[file.suffix])
     page = f"{folder}/report.html"
+    if asked.looks_back:
+        return page
     latest = lake.read_json(f"{root}/{LATEST}") or {}
     last = latest.get("judged")
     status = report["status"]
+    known = status in JUDGED
     if asked.topic is not None and notice.is_due(status, last):
-        notice.send(asked.topic, report, page)
+        known = notice.send(asked.topic, report, page)
     note = {
         "report": f"{folder}/report.json",
         "page": page,
         "status": status,
-        "judged": status if status in JUDGED else last,
+        "judged": status if known else last,
         "window": report["window"],
         "at": shown(asked.window.now),
     }

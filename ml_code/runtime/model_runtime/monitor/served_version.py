@@ -24,15 +24,38 @@ from model_runtime.prediction_baseline import PredictionBaseline
 from model_runtime.problems import PROBLEMS, Problem
 
 NO_ENDPOINT = "Could not find endpoint"
+CHAMPION = "live"
+"""The variant that the platform's endpoints answer clients with; a challenger beside it has another name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What an endpoint serves: the ARN of a model package, since when, and the variants that answer clients."""
+    """What an endpoint serves: the variant that is monitored, its model (None: it has none of its own), since when.
 
-    package: str
+    `since` is when the endpoint was configured as it is now: another version may have answered before. The same one
+    may have, too, on other instances: configurations of the past aren't kept.
+    """
+
+    endpoint: str
+    variant: str
+    model: str | None
     since: datetime
-    variants: tuple[str, ...]
+
+    def package(self) -> str:
+        """The ARN of the model package that is served; raises JobError where the model names none."""
+        if self.model is None:
+            raise JobError(f"the endpoint {self.endpoint} has no model of its own: name the version with --package")
+        try:
+            model = boto3.client("sagemaker").describe_model(ModelName=self.model)
+        except (ClientError, BotoCoreError) as error:
+            raise JobError(f"the model {self.model} can't be looked at: {' '.join(str(error).split())}") from error
+        for each in (model.get("PrimaryContainer", {}), *model.get("Containers", [])):
+            if each.get("ModelPackageName"):
+                return str(each["ModelPackageName"])
+        raise JobError(
+            f"the endpoint {self.endpoint} serves the model {self.model}, which names no model package: name the "
+            "version with --package"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +105,8 @@ class Version:
 def served_by(endpoint: str) -> Served | None:
     """What an endpoint serves; None when there is no such endpoint yet. Raises JobError for what can't be asked.
 
-    Of several variants the one with the largest weight tells the version; captures of all of them are read.
+    Of several variants the one named `live` is monitored, or the heaviest where there is none: what a challenger
+    answers is no sign of how the champion does.
     """
     try:
         sagemaker = boto3.client("sagemaker")
@@ -94,21 +118,16 @@ def served_by(endpoint: str) -> Served | None:
             raise
         configuration = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
         variants = configuration["ProductionVariants"]
-        heaviest = max(variants, key=lambda each: float(each.get("InitialVariantWeight", 1.0)))
-        if "ModelName" not in heaviest:
-            raise JobError(f"the endpoint {endpoint} has no model of its own: name the version with --package")
-        model = sagemaker.describe_model(ModelName=heaviest["ModelName"])
     except (ClientError, BotoCoreError) as error:
         raise JobError(f"the endpoint {endpoint} can't be looked at: {' '.join(str(error).split())}") from error
-    containers = [model.get("PrimaryContainer", {}), *model.get("Containers", [])]
-    package = next((each["ModelPackageName"] for each in containers if each.get("ModelPackageName")), None)
-    if package is None:
-        raise JobError(
-            f"the endpoint {endpoint} serves the model {heaviest['ModelName']}, which names no model package: name the "
-            "version with --package"
-        )
-    since = configuration["CreationTime"].astimezone(UTC)
-    return Served(package=package, since=since, variants=tuple(each["VariantName"] for each in variants))
+    weighed = max(variants, key=lambda each: float(each.get("InitialVariantWeight", 1.0)))
+    champion = next((each for each in variants if each["VariantName"] == CHAMPION), weighed)
+    return Served(
+        endpoint=endpoint,
+        variant=champion["VariantName"],
+        model=champion.get("ModelName"),
+        since=configuration["CreationTime"].astimezone(UTC),
+    )
 
 
 def find_version(arn: str, directory: Path, lake: Lake) -> Version:

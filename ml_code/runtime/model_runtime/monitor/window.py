@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from model_runtime.errors import JobError
@@ -46,6 +46,10 @@ class Window:
     def judged_until(self) -> datetime:
         """Until when predictions are judged: the labels of later ones may still come, and early ones are alike."""
         return self.end - self.labels_within
+
+    def since(self, moment: datetime) -> Window:
+        """The part of the window from a moment on; empty, at its end, when that is later."""
+        return replace(self, start=min(max(self.start, moment), self.end))
 
     def hours(self) -> list[datetime]:
         """The hours that have a part in the window."""
