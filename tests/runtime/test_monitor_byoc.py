@@ -212,6 +212,73 @@ def test_joined_predictions_are_judged_by_the_constraints(schedule: Schedule, js
     assert schedule.metrics()["auc"]["Value"] == statistics["binary_classification_metrics"]["auc"]["value"]
 
 
+def judged(schedule: Schedule, place: str, *sides: tuple[str, str, str]) -> tuple[str, int]:
+    """The message, and how many predictions were judged, of lines with an answer, its encoding, and the labels."""
+    records = []
+    for answer, encoding, labels in sides:
+        record = capture("1,2,3", answer, HOUR, "id")
+        record["captureData"]["endpointOutput"]["encoding"] = encoding
+        records.append(record | {"groundTruthData": {"data": labels, "encoding": "CSV"}})
+    schedule.put(f"dev-toy/live/{HOUR:%Y/%m/%d/%H}/part-0.jsonl", lines(records))
+    said = schedule.run(
+        dataset_format='{"sagemakerMergeJson": {}}',
+        analysis_type="MODEL_QUALITY",
+        problem_type="BinaryClassification",
+        probability_attribute=place,
+    )
+    return said, schedule.output("statistics.json")["dataset"]["item_count"]
+
+
+@pytest.mark.parametrize(
+    ("place", "answer", "encoding"),
+    [
+        ("1", 'no,0.9\nyes,0.1\n"no, no",0.2', "CSV"),
+        ("$.predictions[*].score", '{"predictions": [{"score": 0.9}, {"score": 0.1}, {"score": 0.2}]}', "JSON"),
+        ("$.predictions[*]['score']", '{"predictions": [{"score": [0.9]}, {"score": [0.1]}, {"score": 1}]}', "JSON"),
+        ("score", '{"score": 0.9}\n{"score": 0.1}\n{"score": 0.2}', "JSON"),
+        ("0", "[0.9]\n[0.1]\n[0.2]", "JSON"),
+    ],
+)
+def test_every_row_of_a_request_is_judged(schedule: Schedule, place: str, answer: str, encoding: str) -> None:
+    said = judged(schedule, place, (answer, encoding, "1\n0\n1"), (answer, encoding, "1\n1\n1"))
+    assert said == ("Completed: 6 labelled predictions of 1 files", 6)
+
+
+def test_answers_that_are_no_predictions_are_counted(schedule: Schedule, capsys: pytest.CaptureFixture[str]) -> None:
+    sides = [("0.9", "CSV", "1"), ("nan", "CSV", "1"), ("0.1\n0.2", "CSV", "1"), ("error", "CSV", "0")]
+    said, count = judged(schedule, "0", *sides, ('{"a": 1}', "JSON", "1"))
+    assert (said, count) == ("Completed: 1 labelled predictions of 1 files, 4 lines can't be used", 1)
+    told = capsys.readouterr().out
+    assert "line 2: no joined prediction: 'nan' is no prediction" in told
+    assert "line 3: no joined prediction: 2 predictions and 1 labels" in told
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "body", "reason"),
+    [
+        ("csv", "ragged.csv", b"a,b\n1,2\n1,2,3\n", r"ragged\.csv can't be read as CSV: found more fields"),
+        ("csv", "latin.csv", b"a,b\n1,caf\xe9\n", r"latin\.csv can't be read as CSV: invalid utf-8"),
+        ("csv", "open.csv", b'a,b\n1,"x\n', r"open\.csv can't be read as CSV: could not parse"),
+        ("parquet", "cut.parquet", b"PAR1junk", r"cut\.parquet can't be read as Parquet: "),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_named(
+    schedule: Schedule, form: str, name: str, body: bytes, reason: str
+) -> None:
+    schedule.put(name, body)
+    with pytest.raises(JobError, match=reason):
+        schedule.run(dataset_format=json.dumps({form: {}}))
+
+
+def test_empty_files_and_rows_that_are_none_are_counted(schedule: Schedule) -> None:
+    schedule.put("a.csv", b"")
+    schedule.put("b.csv", b"x,y\n1,2\n")
+    assert schedule.run(dataset_format='{"csv": {}}') == "Completed: 1 rows of 2 files, 1 lines can't be used"
+    schedule.put("a.csv", b'{"x": 1}\n3\n' + b"[" * 100_000)
+    schedule.put("b.csv", b'[{"x": 1}, null]')
+    assert schedule.run(dataset_format='{"json": {}}') == "Completed: 2 rows of 2 files, 3 lines can't be used"
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -222,6 +289,22 @@ def test_joined_predictions_are_judged_by_the_constraints(schedule: Schedule, js
         ({"start_time": "now"}, "start_time must be a time"),
         ({"analysis_type": "MODEL_QUALITY", "problem_type": "Ranking"}, "problem_type must be BinaryClassification or"),
         ({"record_preprocessor_script": "/opt/ml/nowhere.py"}, "nowhere.py isn't there"),
+        (
+            {
+                "analysis_type": "MODEL_QUALITY",
+                "problem_type": "Regression",
+                "inference_attribute": "$.a[",
+            },
+            r"must be a column's number or a path as .*, got '\$\.a\['",
+        ),
+        (
+            {
+                "analysis_type": "MODEL_QUALITY",
+                "problem_type": "BinaryClassification",
+                "probability_threshold_attribute": "half",
+            },
+            "probability_threshold_attribute must be from 0 to 1, got 'half'",
+        ),
     ],
 )
 def test_variables_that_say_nothing_are_named(schedule: Schedule, changed: dict[str, str], reason: str) -> None:

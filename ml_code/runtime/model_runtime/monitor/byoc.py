@@ -160,18 +160,28 @@ def tables(
     for file in files:
         counts.files += 1
         path = Path(file.name)
-        if "parquet" in contract.format:
-            yield from pl.scan_parquet(path, hive_partitioning=False).collect_batches(chunk_size=BATCH_ROWS)
+        if not file.size:
+            counts.broke(file.name, 0, "the file is empty")
         elif "json" in contract.format:
             yield from _json_tables(path, contract.format["json"] or {}, counts)
         else:
-            header = bool((contract.format["csv"] or {}).get("header", True))
-            lazy = pl.scan_csv(path, has_header=header, infer_schema=False)
-            if not header:
-                columns = lazy.collect_schema().names()
-                given = [*names, *(f"_c{index}" for index in range(len(names), len(columns)))]
-                lazy = lazy.rename(dict(zip(columns, given, strict=False)))
-            yield from lazy.collect_batches(chunk_size=BATCH_ROWS)
+            try:
+                yield from _scanned(path, contract.format, names).collect_batches(chunk_size=BATCH_ROWS)
+            except pl.exceptions.PolarsError as error:
+                kind = "Parquet" if "parquet" in contract.format else "CSV"
+                raise JobError(f"{path} can't be read as {kind}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _scanned(path: Path, form: Mapping[str, Any], names: tuple[str, ...]) -> pl.LazyFrame:
+    if "parquet" in form:
+        return pl.scan_parquet(path, hive_partitioning=False)
+    header = bool((form["csv"] or {}).get("header", True))
+    lazy = pl.scan_csv(path, has_header=header, infer_schema=False)
+    if header:
+        return lazy
+    columns = lazy.collect_schema().names()
+    given = [*names, *(f"_c{index}" for index in range(len(names), len(columns)))]
+    return lazy.rename(dict(zip(columns, given, strict=False)))
 
 
 def _json_tables(path: Path, form: Mapping[str, Any], counts: CaptureCounts) -> Iterator[pl.DataFrame]:
@@ -184,10 +194,14 @@ def _json_tables(path: Path, form: Mapping[str, Any], counts: CaptureCounts) -> 
                 continue
             try:
                 document = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 counts.broke(str(path), number, f"no JSON: {error}")
                 continue
-            rows += [row for row in (document if isinstance(document, list) else [document]) if isinstance(row, dict)]
+            for row in document if isinstance(document, list) else [document]:
+                if isinstance(row, dict):
+                    rows.append(row)
+                else:
+                    counts.broke(str(path), number, f"a row is no object: {json.dumps(row)[:80]}")
             if len(rows) >= BATCH_ROWS:
                 yield parser.frame_of_named(rows)
                 rows = []

@@ -7,7 +7,11 @@ Metrics and Amazon CloudWatch Monitoring".
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +20,7 @@ from typing import Any
 import jmespath
 import numpy as np
 import orjson
+from jmespath.exceptions import JMESPathError
 
 from model_runtime.errors import JobError
 from model_runtime.monitor.captured_rows import Unreadable, body_of
@@ -53,14 +58,17 @@ def judge(
     if name not in PROBLEMS:
         raise JobError(f"the variable problem_type must be {' or '.join(PROBLEMS)}, got {name!r}")
     problem, counts = PROBLEMS[name], CaptureCounts()
-    pairs = np.array(list(joined(files, environment, counts)), np.float64).reshape(-1, 2)
+    threshold = _threshold(environment.get("probability_threshold_attribute") or "0.5")
+    flat = array("d")  # 16 bytes a pair: the area under the curve needs all of them
+    for each in joined(files, environment, counts):
+        flat.extend(each)
+    pairs = np.frombuffer(flat, np.float64).reshape(-1, 2)
     predictions, labels = pairs[:, 0], pairs[:, 1]
     dataset: dict[str, Any] = {"item_count": len(pairs)}
     dataset |= {key: shown(moment) for key, moment in (("start_time", start), ("end_time", end)) if moment is not None}
     dataset["evaluation_time"] = shown(datetime.now(UTC))
     metrics: dict[str, Any] = {}
     if len(pairs):
-        threshold = float(environment.get("probability_threshold_attribute") or 0.5)
         if problem is BINARY_CLASSIFICATION:
             from model_runtime.metrics import binary_classification_metrics
 
@@ -91,8 +99,8 @@ def judge(
 def joined(
     files: Sequence[HourFile], environment: Mapping[str, str], counts: CaptureCounts
 ) -> Iterator[tuple[float, float]]:
-    """Prediction and label of each line that has both."""
-    path = environment.get("probability_attribute") or environment.get("inference_attribute") or "0"
+    """Prediction and label of each row of the lines that have as many of both; other lines are counted."""
+    place = Place.read(environment.get("probability_attribute") or environment.get("inference_attribute") or "0")
     for file, content in Lake().opened(files):
         counts.files += 1
         if content is None:
@@ -101,21 +109,74 @@ def joined(
             for number, line in lines_of(content):
                 try:
                     record = orjson.loads(line)
-                    label = label_of(record["groundTruthData"])[0]
-                    yield prediction_at(record["captureData"]["endpointOutput"], path), label
-                except (Unreadable, KeyError, TypeError, ValueError, LookupError, AttributeError) as error:
+                    labels = label_of(record["groundTruthData"])
+                    predictions = place.predictions(record["captureData"]["endpointOutput"])
+                    if len(predictions) != len(labels):
+                        raise Unreadable(f"{len(predictions)} predictions and {len(labels)} labels")
+                except Unreadable as error:
+                    counts.broke(file.name, number, f"no joined prediction: {error}")
+                except (TypeError, ValueError, LookupError, AttributeError, csv.Error) as error:
                     counts.broke(file.name, number, f"no joined prediction: {type(error).__name__} {error}")
+                else:
+                    yield from zip(predictions, labels, strict=True)
 
 
-def prediction_at(side: Mapping[str, Any], path: str) -> float:
-    """The number at a column of CSV, or at a JSONPath of JSON; raises ValueError where there is none."""
-    text, is_json = body_of(side)
-    if not is_json:
-        return float(text.strip().split("\n")[0].split(",")[int(path)])
-    found = jmespath.search(path.removeprefix("$").lstrip(".") or "@", orjson.loads(text))
-    while isinstance(found, list) and found:
-        found = found[0]
-    return float(found)
+@dataclass(frozen=True)
+class Place:
+    """Where an answer has its predictions: a column of CSV, from 0 on, and an expression for JSON.
+
+    An answer in CSV has one in each line, one in JSON those that the expression finds, in it or in each of its lines.
+    """
+
+    column: int | None
+    expression: Any
+
+    @classmethod
+    def read(cls, text: str) -> Place:
+        """Read the variable; raises JobError for what is neither a column nor a path."""
+        path = text.strip()
+        if path.isdecimal():
+            return cls(int(path), jmespath.compile(f"[{path}]"))
+        path = re.sub(r"\[(['\"])([^'\"]*)\1\]", r'."\2"', path.removeprefix("$")).lstrip(".")
+        try:
+            return cls(None, jmespath.compile(path or "@"))
+        except JMESPathError as error:
+            raise JobError(
+                "probability_attribute, or inference_attribute, must be a column's number or a path as "
+                f"$.predictions[*].score, got {text!r}: {' '.join(str(error).split())}"
+            ) from error
+
+    def predictions(self, side: Mapping[str, Any]) -> list[float]:
+        """The predictions of an answer; raises ValueError, TypeError or IndexError where there are none."""
+        text, is_json = body_of(side)
+        if not is_json:
+            if self.column is None:
+                raise Unreadable("the answer is CSV: its predictions are in a column, which is told by its number")
+            return [_finite(row[self.column]) for row in csv.reader(io.StringIO(text.strip())) if row]
+        try:
+            found = [self.expression.search(orjson.loads(text))]
+        except orjson.JSONDecodeError:
+            found = [self.expression.search(orjson.loads(line)) for line in text.split("\n") if line.strip()]
+        while len(found) == 1 and isinstance(found[0], list):
+            found = found[0]
+        return [_finite(each[0] if isinstance(each, list) and len(each) == 1 else each) for each in found]
+
+
+def _finite(value: Any) -> float:
+    found = float(value)
+    if isinstance(value, bool) or not math.isfinite(found):
+        raise Unreadable(f"{value!r} is no prediction")
+    return found
+
+
+def _threshold(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1:
+        raise JobError(f"the variable probability_threshold_attribute must be from 0 to 1, got {text!r}")
+    return found
 
 
 def suggested(metrics: Mapping[str, Any]) -> dict[str, Any]:
