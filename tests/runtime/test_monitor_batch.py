@@ -129,6 +129,17 @@ def test_a_lost_column_of_the_published_rows_is_a_missing_one(table: Table) -> N
     assert "missing_column_check" in {each["constraint_check_type"] for each in report["violations"]}
 
 
+def test_text_where_a_number_was_is_told(table: Table) -> None:
+    for number in range(2, 6):
+        rows = features(200).with_columns(pl.col("distance").cast(pl.String))
+        texts = pl.when(pl.int_range(pl.len()) < 20).then(pl.lit("far")).otherwise("distance").alias("distance")
+        _republish(table, FIRST + timedelta(days=number), rows.with_columns(texts))
+    report = table.run()
+    told = {each["constraint_check_type"]: each["description"] for each in report["violations"]}
+    assert "Only 90% of data is" in told["data_type_check"]
+    assert "completeness_check" not in told
+
+
 def _republish(table: Table, day: date, rows: pl.DataFrame) -> None:
     from io import BytesIO
 

@@ -103,7 +103,12 @@ class PublishedPredictions:
         joined = keyed.join(answered, on=[f"#{name}" for name in self.key], how="left", nulls_equal=True)
         times = pl.repeat(moment_of(day), joined.height, dtype=pl.Datetime("us", "UTC"), eager=True)
         ids = pl.concat_str([pl.lit(f"{day}/"), pl.int_range(joined.height).cast(pl.String)])
-        given = joined.select(pl.col(name).cast(pl.Float64, strict=False) for name in features if name in rows.columns)
+        # texts stay as they are: the sketch takes those that are numbers as such, and the others are to be seen
+        given = joined.select(
+            pl.col(name) if rows.schema[name] == pl.String else pl.col(name).cast(pl.Float64, strict=False)
+            for name in features
+            if name in rows.columns
+        )
         return CaptureBatch(
             rows=given,
             keys=joined.select(pl.coalesce(pl.col("#id"), ids)).to_series(),
