@@ -52,7 +52,10 @@ def status(model: Model, environment: Environment = "dev", as_json: Json = False
 
 @app.command()
 def run(model: Model, start: Start = None, end: End = None, environment: Environment = "dev") -> None:
-    """Run the monitor now and follow it; its metrics count for the alarms as those of any run."""
+    """Run the monitor now and follow it; its metrics count for the alarms as those of any run.
+
+    With --end it is a look at another time: it leaves its report, and counts for no alarm, notice or status.
+    """
     if start and end and start >= end:
         raise ValueError(f"--start {start} is not before --end {end}")
     reports = _reports(model, environment)

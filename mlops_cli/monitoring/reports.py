@@ -32,6 +32,11 @@ class MonitorRun:
         return str(self.report["status"])
 
     @property
+    def looks_back(self) -> bool:
+        """Whether it was asked for another time or version than those of now: it tells nothing of how things stand."""
+        return bool(self.report.get("looks_back"))
+
+    @property
     def moved(self) -> list[str]:
         """The features that have moved, by score."""
         moved = [each for each in self.report["features"] if each["moved"]]
@@ -63,6 +68,7 @@ class MonitorRun:
             "hour": self.hour.isoformat(),
             "folder": self.folder,
             "status": self.status,
+            "looks_back": self.looks_back,
             "window": dict(self.report["window"]),
             "rows": self.report["rows"],
             "version": int(self.version) if self.version else None,
@@ -97,6 +103,11 @@ class Reports:
     def newest(self, most: int) -> list[MonitorRun]:
         """The newest runs, at most so many, the newest first."""
         return [self._run(key) for key in self._keys()[:most]]
+
+    def current(self) -> MonitorRun | None:
+        """The newest run that tells how things stand; None for none."""
+        runs = map(self._run, self._keys())
+        return next((each for each in runs if not each.looks_back), None)
 
     def executions(self) -> set[str]:
         """The ids of all executions that have left a report."""

@@ -89,7 +89,7 @@ def show_history(console: Console, model: str, runs: Sequence[MonitorRun]) -> No
         table.add_row(
             f"{run.hour:%Y-%m-%d %H}h",
             " to ".join(str(run.report["window"][end])[:10] for end in ("start", "end")),
-            Text(word, style=style),
+            Text(f"{word}, a look back" if run.looks_back else word, style=style),
             f"{run.report['rows']:,}",
             run.version,
             moved,

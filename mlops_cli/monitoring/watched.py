@@ -19,6 +19,7 @@ CAUSES = {
     "BiasBroken": "bias",
     "AttributionNdcg": "attributions",
     "MonitoredRows": "silence",
+    "RecentRows": "silence",
 }
 """What an alarm is on, by the metric that it watches."""
 
@@ -92,13 +93,13 @@ class Watched:
 
 def watched(reports: Reports) -> Watched:
     """Look at everything now."""
-    newest, machine = reports.newest(1), reports.outputs.get("RetrainingArn", "")
+    machine = reports.outputs.get("RetrainingArn", "")
     names = [each for each in reports.outputs.get("AlarmNames", "").split(",") if each]
     return Watched(
         reports.model,
         reports.deployment.environment,
         _serving(reports),
-        newest[0] if newest else None,
+        reports.current(),
         alarms(reports.deployment.client("cloudwatch"), names),
         newest_retraining(reports.deployment.client("stepfunctions"), machine) if machine else None,
         bool(machine),

@@ -87,6 +87,15 @@ def test_history_tells_verdict_features_and_quality_the_newest_first() -> None:
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_look_at_another_time_says_nothing_of_how_things_stand() -> None:
+    leave("2026/12/01/10", "daily", drifted() | {"looks_back": False})
+    leave("2026/12/01/11", "look", report(looks_back=True))
+    found = json.loads(run("status", "flight_delay", "--json"))["report"]
+    assert (found["execution"], found["status"]) == ("daily", "drifted")
+    assert "calm, a look back" in run("history", "flight_delay")
+
+
+@pytest.mark.usefixtures("deployed")
 def test_the_newest_page_is_copied_or_that_of_a_run(tmp_path: Path) -> None:
     leave("2026/11/30/10", "late", drifted())
     leave("2026/12/01/10", "calm", report())
@@ -188,9 +197,9 @@ def test_an_alarm_of_a_formula_is_on_what_its_metrics_are() -> None:
         stat = {"Metric": {"Namespace": "n", "MetricName": name}, "Period": 3600, "Stat": "Maximum"}
         return {"Id": name.lower(), "MetricStat": stat, "ReturnData": False}
 
-    formula = {"Id": "seen", "Expression": "IF(cpu > 0, FILL(monitoredrows, 0))", "ReturnData": True}
+    formula = {"Id": "seen", "Expression": "IF(cpu > 0, FILL(recentrows, 0))", "ReturnData": True}
     cloudwatch = boto3.client("cloudwatch")
-    for name, metrics in (("quiet", ["CPU", "MonitoredRows"]), ("own", ["CPU"])):
+    for name, metrics in (("quiet", ["CPU", "RecentRows"]), ("own", ["CPU"])):
         cloudwatch.put_metric_alarm(
             AlarmName=name, ComparisonOperator="LessThanThreshold", EvaluationPeriods=2, Threshold=1,
             Metrics=[formula, *map(metric, metrics)],
