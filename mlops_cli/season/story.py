@@ -209,9 +209,16 @@ class SeasonStory(Story):
         self.season.monitored.append(Monitored(after=after, runs=runs, alarms=self._alarms()))
 
     def _alarms(self) -> list[str]:
-        """What the alarms that are on are about: drift, quality."""
+        """What the alarms that are on are about: drift, quality.
+
+        Silence isn't told: the flights of a step are asked for in one go, and nothing until the next one.
+        """
         names = self._reports.outputs["AlarmNames"].split(",")
-        return [each.cause for each in alarms(self._deployment.client("cloudwatch"), names) if each.state == "ALARM"]
+        return [
+            each.cause
+            for each in alarms(self._deployment.client("cloudwatch"), names)
+            if each.state == "ALARM" and each.cause != "silence"
+        ]
 
     def _executions(self) -> list[dict[str, Any]]:
         pages = self._sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=self._pipeline)
@@ -257,5 +264,7 @@ class SeasonStory(Story):
                 told += f"; retrained: {each.outcome}"
         monitored = self.season.monitored[-1].newest
         if monitored:
-            told += f"; monitor: {monitored.status.replace('_', ' ')} {', '.join(monitored.moved)}"
+            moved = f"{', '.join(monitored.moved) or 'nothing'} moved"
+            judged = monitored.status in ("calm", "drifted")
+            told += f"; monitor: {moved if judged else monitored.status.replace('_', ' ')}"
         return told
