@@ -178,9 +178,10 @@ def test_texts_flags_and_codes_are_counted_by_day_as_they_are_compared(tmp_path:
             "text": np.where(summer & (random.random(len(number)) < 0.5), "new", random.choice(["a", " 1.0"], 8_400)),
             "flag": random.random(len(number)) < np.where(summer, 0.9, 0.1),
             "code": random.integers(500, 600, len(number)) + np.where(summer, 50, 0),
+            "written": [f" {each:.2f}" for each in random.normal(np.where(summer, 1, 0))],
         }
     ).with_columns(text=pl.when(pl.lit(random.random(8_400)) < 0.1).then(pl.lit("")).otherwise("text"))
-    features = ["text", "flag", "code"]
+    features = ["text", "flag", "code", "written"]
     write_baseline(rows, features, {"code"}, tmp_path, "day")
     found = read_statistics(json.loads((tmp_path / "statistics.json").read_text()))
     others = rows.filter(~pl.Series(summer))

@@ -26,7 +26,7 @@ def write_baseline(
     """Write `statistics.json` and `constraints.json` of the features, in their order, into a directory.
 
     `rows` are a table, or Parquet files, which are read in batches, twice where there is a `day`. `categorical` are the
-    features whose numbers are codes of text, `day` is the column of days, by which windows of the rows are told apart:
+    features whose numbers are codes of text, `day` is the column of dates, by which windows of the rows are told apart:
     without it the baseline doesn't say what is usual.
     """
     rows = rows if isinstance(rows, pl.DataFrame | pl.LazyFrame) else list(rows)

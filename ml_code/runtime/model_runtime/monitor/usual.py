@@ -94,6 +94,8 @@ class _Cells:
             names = category_names(values)
             known = names.replace_strict(cells, default=len(cells), return_dtype=pl.Int64)
             return np.where(names.is_null().to_numpy(), self.missing, known.fill_null(self.missing).to_numpy())
+        if values.dtype == pl.String:
+            values = values.str.strip_chars().str.replace(" ", "", literal=True)
         numbers = values.cast(pl.Float64, strict=False).cast(pl.Float32).cast(pl.Float64).to_numpy()
         if self._categories is None:
             found = np.searchsorted(self._bounds, numbers, "right")
