@@ -5,10 +5,11 @@
 The reference are the flights of the first half of 2013, the current rows those of the second, all features of the
 sample model. Larger tables repeat them, all but categories a little shaken. Each side is a process that starts from
 nothing and reads the same Parquet files; its time counts from when its libraries are loaded. The runtime describes the
-reference, writes and reads that description, sketches the current rows and compares; `monitor` is what is left of it in
-life, where a training wrote the description. Evidently runs its DataDriftPreset with its own limits. whylogs makes both
-profiles and compares nothing, which it does only with more libraries. A process that needs more than the time or memory
-that is given it is ended, and reported so.
+reference as training does: statistics, constraints, and how far its own days, weeks and months are from its other
+days, which the others don't say. It writes and reads that, sketches the current rows and compares; `monitor` is what is
+left of it in life, where a training wrote the description. Evidently runs its DataDriftPreset with its own limits.
+whylogs makes both profiles and compares nothing, which it does only with more libraries. A process that needs more than
+the time or memory that is given it is ended, and reported so.
 
 Windows for power and false alarms are drawn from the reference at random and changed in one feature. A window detects
 when that feature is named. Evidently and whylogs come from requirements/drift-benchmark.txt, in the environment
@@ -42,6 +43,7 @@ sys.path[:0] = [str(ROOT), *(str(ROOT / "ml_code" / each) for each in ("datasets
 
 from benchmarks.training import flights  # noqa: E402
 from flight_delay.features import CATEGORICAL, FEATURES  # noqa: E402
+from model_runtime.datasets import DAY  # noqa: E402
 from model_runtime.monitor.baseline import sketch_rows  # noqa: E402
 
 VENV = ROOT / ".venv-drift"
@@ -118,13 +120,13 @@ def lay_out(folder: Path, rows: pl.DataFrame, copies: int) -> None:
                 width = float(rows[name].drop_nulls().std() or 0) / 100  # type: ignore[arg-type]
                 noise = pl.Series(random.normal(0, width, rows.height).astype(np.float32))
                 shaken.append((rows[name] + noise).alias(name))
-        rows.select(FEATURES).with_columns(shaken).write_parquet(folder / f"{number:03d}.parquet")
+        rows.select(DAY, *FEATURES).with_columns(shaken).write_parquet(folder / f"{number:03d}.parquet")
 
 
 def measure_speed(folder: Path, halves: list[pl.DataFrame], options: Any) -> list[dict[str, Any]]:
     """Time and peak memory of all sides at growing sizes; the sides take turns."""
     found = []
-    asked = {"columns": FEATURES, "codes": CATEGORICAL}
+    asked = {"columns": FEATURES, "codes": CATEGORICAL, "day": DAY}
     beaten: set[str] = set()
     for scale in options.scales:
         sides = [folder / f"{scale}" / name for name in ("reference", "current")]

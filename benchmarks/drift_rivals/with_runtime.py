@@ -8,22 +8,25 @@ BEGAN = time.perf_counter()
 
 import json  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from benchmarks.drift_rivals.peak_memory import peak_mb  # noqa: E402
-from model_runtime.monitor.baseline import sketch_rows  # noqa: E402
+from model_runtime.monitor.baseline import sketch_rows, write_baseline  # noqa: E402
 from model_runtime.monitor.drift import find_drift  # noqa: E402
 from model_runtime.monitor.drift_limits import DriftLimits  # noqa: E402
-from model_runtime.monitor.statistics import read_statistics, statistics_json  # noqa: E402
+from model_runtime.monitor.statistics import FILE, read_statistics, statistics_json  # noqa: E402
 
 IMPORTED = time.perf_counter()
 
 
 def compare(reference: Path, current: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Time the description of the reference, as training writes it, and what a monitor then does."""
+    """Time the description of the reference, which training writes by days, and what a monitor then does."""
     columns, codes = asked["columns"], asked["codes"]
-    written = json.dumps(statistics_json(sketch_rows(sorted(reference.glob("*.parquet")), columns), codes))
+    with tempfile.TemporaryDirectory() as directory:
+        write_baseline(sorted(reference.glob("*.parquet")), columns, codes, Path(directory), asked["day"])
+        written = (Path(directory) / FILE).read_text()
     described = time.perf_counter()
     now = sketch_rows(sorted(current.glob("*.parquet")), columns)
     found = find_drift(read_statistics(json.loads(written)), now)
