@@ -143,6 +143,7 @@ def test_the_same_number_written_with_32_and_64_bits_is_one_value() -> None:
         (["1.5", ".5", "-1.5e-3"], (0, 3, 0, 0, 0)),
         (["true", "false", "TRUE"], (0, 0, 2, 1, 0)),
         (["", " ", "nan", None, "NAN"], (0, 0, 0, 1, 4)),
+        (["\u0661", "2"], (1, 0, 0, 1, 0)),  # an Arabic one
         (["UA", "1_000", "0x1F", "1,5", "inf", "Infinity"], (0, 0, 0, 6, 0)),
         ([1, 2, None], (2, 0, 0, 0, 1)),
         ([1.0, 2.5, math.nan, math.inf, None], (1, 1, 0, 1, 2)),

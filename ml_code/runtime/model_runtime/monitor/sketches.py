@@ -19,7 +19,7 @@ from model_runtime.monitor.text_sketch import LONGEST, TextSketch
 
 Type = Literal["Integral", "Fractional", "String", "Unknown"]
 
-_NUMBER = r"^[-+]? ?(\d+\.?\d*|\.\d+)([Ee][-+]?\d+)?$"
+_NUMBER = r"^[-+]? ?([0-9]+\.?[0-9]*|\.[0-9]+)([Ee][-+]?[0-9]+)?$"
 _BOOLEAN = r"^(true|false)$"
 _MISSING = ("", "nan", "NaN")
 
