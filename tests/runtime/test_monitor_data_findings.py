@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from model_runtime.monitor import findings
+from model_runtime.monitor.drift_limits import DriftLimits
+from model_runtime.monitor.settings import MonitorSettings
 from tests.runtime.monitored import REPORTS, Monitored, capture, captures, days_before, features
 from tests.runtime.test_monitor_job import checks, metrics, received, subscribed
 
@@ -65,3 +67,15 @@ def test_the_last_gap_is_from_the_last_capture_to_the_end() -> None:
     assert findings.last_gap(hours, texts[:23]) is None
     assert findings.last_gap(hours, texts) is None
     assert findings.last_gap([], []) is None
+
+
+def test_what_is_usual_is_told_beside_what_has_moved() -> None:
+    moved = {"name": "dew_point", "moved": True, "score": 10.9, "threshold": 9.94, "usual": 9.94}
+    settings = MonitorSettings(drift=DriftLimits())
+    gaps = {"missing": {"baseline": 0.0, "now": 0.0}}
+    (found,) = findings.drift_findings([moved | gaps], settings)
+    assert found["text"] == (
+        "dew_point has moved: stability index 10.90, up to 9.94 is usual, by windows of the training days"
+    )
+    (found,) = findings.drift_findings([moved | gaps | {"usual": None, "threshold": 0.2}], settings)
+    assert found["text"] == "dew_point has moved: stability index 10.90, 0.2 is allowed"

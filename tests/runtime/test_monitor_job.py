@@ -314,6 +314,7 @@ def test_a_look_at_another_time_or_version_changes_nothing_that_is_told(
         other = ("--package", monitored.register(baseline=features(800).with_columns(pl.col("distance") + 1500)))
     report = monitored.run(*given, "--execution", "look", *other)
     assert (report["status"], report["looks_back"]) == ("calm", True)
+    assert report["next"].startswith("Nothing: this was a look at another time or version")
     said = capsys.readouterr().out
     assert '"_aws"' not in said
     assert "no metrics, no notice, no newest report" in said

@@ -23,6 +23,7 @@ LONG_GAP = timedelta(hours=24)
 CAUSES = {"drift": "drift", "quality": "quality", "bias": "bias", "attributions": "attribution"}
 """What retrains, and the kind of findings that it is for; a shift of predictions has no alarm."""
 PEOPLE_DECIDE = "People decide: none of this starts a training by itself."
+LOOKED_BACK = "Nothing: this was a look at another time or version, and counts for no alarm."
 
 Finding = dict[str, Any]
 Gap = tuple[datetime, datetime]
@@ -45,7 +46,7 @@ def drift_findings(features: Sequence[Mapping[str, Any]], settings: MonitorSetti
 def _moved(feature: Mapping[str, Any]) -> str:
     allowed = f"{feature['threshold']:.3g} is allowed"
     if feature.get("usual") == feature["threshold"]:
-        allowed = f"windows of the training days reach {feature['usual']:.2f}"
+        allowed = f"up to {feature['usual']:.2f} is usual, by windows of the training days"
     said = f"{feature['name']} has moved: {_measure(feature)} {feature['score']:.2f}, {allowed}"
     if feature.get("since"):
         said += f", since {feature['since']}"

@@ -26,7 +26,7 @@ from model_runtime.errors import JobError
 from model_runtime.lineage import job_of
 from model_runtime.monitor import byoc, notice
 from model_runtime.monitor.constraints import suggested_constraints
-from model_runtime.monitor.findings import JUDGED
+from model_runtime.monitor.findings import JUDGED, LOOKED_BACK
 from model_runtime.monitor.ground_truth import GroundTruth, read_labels
 from model_runtime.monitor.lake import Lake, hour_floor
 from model_runtime.monitor.monitor_metrics import metric_lines
@@ -132,6 +132,8 @@ def main(paths: ContainerPaths, argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = look(asked, lake, paths, Path(scratch))
         report = {**run.report(), "looks_back": asked.looks_back}
+        if asked.looks_back:
+            report["next"] = LOOKED_BACK
     files = write_files(paths.processing_output(OUTPUT), report, run)
     place = keep(asked, lake, report, files, paths)
     if asked.looks_back:
