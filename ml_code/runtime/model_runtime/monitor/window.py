@@ -9,6 +9,7 @@ from model_runtime.errors import JobError
 from model_runtime.monitor.lake import HOUR, hour_floor
 
 AUTO, NOW = "auto", "now"
+SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,12 @@ class Window:
     def parse(cls, start: str, end: str, now: str, days: int, labels_within_hours: float) -> Window:
         """Read a command line's values.
 
-        An end of `auto` is the last whole hour before `now`, one of `now` that moment itself; a start of `auto` is
-        `days` before the end. Raises JobError for what is no time, or for an end that isn't after the start.
+        An end of `auto` is the last whole hour before `now`, one of `now` is the end of that second, as captures tell
+        the time in seconds; a start of `auto` is `days` before the end. Raises JobError for what is no time, or for an
+        end that isn't after the start.
         """
         moment = instant("--now", now)
-        until = {AUTO: hour_floor(moment), NOW: moment}.get(end) or instant("--end", end)
+        until = {AUTO: hour_floor(moment), NOW: moment + SECOND}.get(end) or instant("--end", end)
         since = until - timedelta(days=days) if start == AUTO else instant("--start", start)
         if since >= until:
             raise JobError(f"--start {shown(since)} must be before --end {shown(until)}")
