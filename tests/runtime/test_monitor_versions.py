@@ -143,6 +143,8 @@ def test_a_challenger_beside_the_champion_is_not_what_is_monitored(
     served = served_by(name)
     assert served is not None
     assert (served.variant, served.model) == (variant, f"{name}-{variant}")
+    # the times of captures are whole seconds: a request of the very second is one of the version
+    assert served.since.microsecond == 0
 
 
 def test_answers_of_a_challenger_are_left_out(monitored: Monitored) -> None:

@@ -126,7 +126,7 @@ def served_by(endpoint: str) -> Served | None:
         endpoint=endpoint,
         variant=champion["VariantName"],
         model=champion.get("ModelName"),
-        since=configuration["CreationTime"].astimezone(UTC),
+        since=configuration["CreationTime"].astimezone(UTC).replace(microsecond=0),  # captures' times are in seconds
     )
 
 
