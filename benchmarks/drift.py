@@ -4,10 +4,10 @@
 
 The reference are the flights of the first half of 2013, the current rows those of the second, all features of the
 sample model. Larger tables repeat them, all but categories a little shaken. Each side is a process that starts from
-nothing and reads the same Parquet files; its time counts from when its libraries are loaded. The runtime describes the
-reference as training does: statistics, constraints, and how far its own days, weeks and months are from its other
-days, which the others don't say. It writes and reads that, sketches the current rows and compares; `monitor` is what is
-left of it in life, where a training wrote the description. Evidently runs its DataDriftPreset with its own limits.
+nothing and reads the same Parquet files; its time counts from when its libraries are loaded. The runtime writes and
+reads the statistics of the reference, sketches the current rows and compares; `monitor` is what is left of it in life,
+where a training wrote them. What training writes besides, how far its own days, weeks and months go, is told by itself:
+the others say nothing of the kind. Evidently runs its DataDriftPreset with its own limits.
 whylogs makes both profiles and compares nothing, which it does only with more libraries. A process that needs more than
 the time or memory that is given it is ended, and reported so.
 
@@ -159,6 +159,8 @@ def measure_speed(folder: Path, halves: list[pl.DataFrame], options: Any) -> lis
                 entry["sides"][name]["monitor_seconds"] = round(middle, 3)
         if "runtime" in entry["sides"]:
             entry["accuracy"] = measure_accuracy(sides[1])
+            described = run_side("runtime", "describe", sides[0], sides[1], asked, options)
+            entry["description"] = {"seconds": described["found"]["seconds"], "peak_mb": described["peak_mb"]}
         found.append(entry)
     return found
 
@@ -318,6 +320,12 @@ def show(results: dict[str, Any]) -> None:
             shown = [str(side[each]) for each in ("import_seconds", "cpu_seconds", "peak_mb")]
             table.add_row(name, f"{side['seconds']}", monitor, *shown, ratio)
         console.print(table)
+        if "description" in entry:
+            described = entry["description"]
+            console.print(
+                f"the reference as training describes it, with what is usual of its days: "
+                f"{described['seconds']:.2f} s, {described['peak_mb']:.0f} MB"
+            )
         if "accuracy" in entry:
             worst = entry["accuracy"]
             console.print(

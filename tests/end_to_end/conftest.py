@@ -7,22 +7,32 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import boto3
+import polars as pl
 import pytest
+from botocore.config import Config
 
 from local_aws import process
+from mlops_cli import scoring
+from mlops_cli.data.dataset import deployed_dataset
+from mlops_cli.data.days import partitions
 from mlops_cli.deployment import Deployment
 from mlops_cli.local import state_dir
-from mlops_cli.repository import ROOT
+from mlops_cli.repository import ROOT, declaration
 
 DEMO_SECONDS = 600
 COMMAND_SECONDS = 300
-GROUP = "dev-flight-delay"
+GROUP = ENDPOINT = "dev-flight-delay"
 # what `make demo` has to bring along itself
 MISSING_PROGRAMS = ("java", "javac", "node", "npm", "npx", "cdk", "aws")
 
@@ -120,6 +130,51 @@ def register_like_the_first(platform: Platform, **changes: Any) -> str:
         },
     )
     return str(made["ModelPackageArn"])
+
+
+def flights_of_july(platform: Platform) -> Iterator[bytes]:
+    """Published rows as the endpoint takes them, again and again."""
+    dataset, data = deployed_dataset(platform.deployment, "flights"), declaration("flight_delay")["data"]
+    records = partitions(platform.client("glue"), dataset.database, dataset.name, date(2013, 7, 1), date(2013, 7, 31))
+    some = [records[day].location for day in sorted(records)[::7]]
+    rows = pl.concat(scoring.read_parquet(platform.client("s3"), f"{each}/").select(data["features"]) for each in some)
+    bodies = rows.sample(fraction=1, shuffle=True, seed=1).write_csv(include_header=False).encode().splitlines()
+    return cycle(bodies)
+
+
+@contextmanager
+def steady_client(platform: Platform) -> Iterator[None]:
+    """Ask the endpoint about one flight after another; what it says in the end is that every answer was one.
+
+    They are flights of July: an endpoint that is asked the same all the time predicts otherwise than when it was
+    trained, and its release is taken back.
+    """
+    rows = flights_of_july(platform)
+    once = Config(retries={"total_max_attempts": 1})
+    runtime = platform.deployment.session.session.client(
+        "sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{platform.port}", config=once
+    )
+    failures: list[Exception] = []
+    answers, stop = [0], threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=next(rows))["Body"].read()
+                answers[0] += 1
+            except Exception as error:
+                failures.append(error)
+            time.sleep(0.01)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        client.join(timeout=30)
+    assert not failures
+    assert answers[0] > 50
 
 
 @dataclass(frozen=True)

@@ -4,47 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from botocore.config import Config
-
-from tests.end_to_end.conftest import Platform, register_like_the_first
-from tests.end_to_end.test_3_redeploy import ENDPOINT, ROW
+from tests.end_to_end.conftest import ENDPOINT, Platform, register_like_the_first, steady_client
 
 APPROVAL_SECONDS = 60
-
-
-@contextmanager
-def steady_client(platform: Platform) -> Iterator[None]:
-    """Ask the endpoint all the time; what it says in the end is that every answer was one."""
-    once = Config(retries={"total_max_attempts": 1})
-    runtime = platform.deployment.session.session.client(
-        "sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{platform.port}", config=once
-    )
-    failures: list[Exception] = []
-    answers, stop = [0], threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            try:
-                runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="text/csv", Body=ROW)["Body"].read()
-                answers[0] += 1
-            except Exception as error:
-                failures.append(error)
-            time.sleep(0.01)
-
-    client = threading.Thread(target=ask)
-    client.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        client.join(timeout=30)
-    assert not failures
-    assert answers[0] > 50
 
 
 def served(platform: Platform) -> str:
