@@ -161,7 +161,8 @@ def test_status_shows_alarms_and_the_retraining_that_they_started(
             AlarmName=name, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, MetricName=metric,
             Namespace="n", Period=60, Statistic="Sum", Threshold=1,
         )  # fmt: skip
-    cloudwatch.set_alarm_state(AlarmName="drift", StateValue="ALARM", StateReason="2 of 3")
+    for name, state in (("drift", "ALARM"), ("quality", "OK")):
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="2 of 3")
     loop = watched.Retraining(
         f"{MACHINE}:1", "RUNNING", datetime(2026, 12, 1, 10, 5, tzinfo=UTC), None, {}
     )  # fmt: skip

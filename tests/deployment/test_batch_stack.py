@@ -127,7 +127,8 @@ def test_approvals_release_by_the_stack_s_own_state_machine(templates: Templates
 
 
 def test_model_without_batch_has_a_table_and_nothing_that_writes_it(repository: Repository, change: Change) -> None:
-    change(DECLARED, r"\nbatch:\n(.+\n)+", "\n")
+    for section in ("batch", "monitoring"):
+        change(DECLARED, rf"\n{section}:\n(.+\n)+", "\n")
     (model,) = [each for each in load(repository).environments[0].models if each.name == "block_time"]
     assert model.batch is None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def seen(directory: Path, *files: Sequence[dict[str, Any]], workers: int = 1) ->
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(lines(records))
     return read_traffic(question(), local_files(directory, None, None), workers)
+
+
+@pytest.fixture(autouse=True)
+def _as_deep_as_python_goes_by_itself() -> Iterator[None]:
+    """Libraries that other tests load raise the limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,23 @@ class HourFile:
         return self.name.startswith("s3://")
 
 
+def folders_between(start: datetime, end: datetime) -> Iterator[str]:
+    """The fewest folders `yyyy`, `yyyy/mm` and `yyyy/mm/dd` with all days from that of `start` on, before `end`."""
+    day = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day < end:
+        month = (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+        year = day.replace(year=day.year + 1, month=1, day=1)
+        if day.day == day.month == 1 and year <= end:
+            yield f"{day:%Y}"
+            day = year
+        elif day.day == 1 and month <= end:
+            yield f"{day:%Y/%m}"
+            day = month
+        else:
+            yield f"{day:%Y/%m/%d}"
+            day += timedelta(days=1)
+
+
 def hour_of(folder: str) -> datetime | None:
     """The hour that the end of a folder's name says (`.../2013/07/04/23`); None when it says none."""
     try:
@@ -63,17 +80,14 @@ class Lake(Store):
     def hour_files(self, uri: str, start: datetime, end: datetime) -> list[HourFile]:
         """The files `<uri>/yyyy/mm/dd/hh/*.jsonl` of the hours that have a part in [start, end), by hour and name.
 
-        One listing for each day: what lies outside is never looked at.
+        One listing for each day, month or year that is wholly looked at: what lies outside of the days is not.
         """
         found = []
-        day = start.replace(hour=0, minute=0, second=0, microsecond=0)
-        while day < end:
-            folder = f"{uri.rstrip('/')}/{day:%Y/%m/%d}/"
-            for name, size in self._listed(folder):
+        for folder in folders_between(start, end):
+            for name, size in self._listed(f"{uri.rstrip('/')}/{folder}/"):
                 hour = hour_of(name.rpartition("/")[0])
                 if hour is not None and name.endswith(LINES) and hour < end and hour + HOUR > start:
                     found.append(HourFile(hour, name, size))
-            day += timedelta(days=1)
         return sorted(found)
 
     def _listed(self, folder: str) -> Iterator[tuple[str, int]]:
