@@ -30,7 +30,8 @@ def test_single_flights_are_judged_by_what_became_of_them(platform: Platform) ->
     body = platform.client("s3").get_object(Bucket=bucket, Key=f"{folder}/report.json")["Body"].read()
     quality = json.loads(body)["quality"]
     assert quality["labelled"] == 800  # runs of the workflow that cross may tell a day's labels twice
-    assert quality["low"] < 0.755 < quality["high"]  # of all flights of July
+    assert abs(quality["value"] - 0.755) < 0.06  # that of all flights of July; 800 of them reach so far
+    assert quality["low"] < quality["value"] < quality["high"]
 
 
 def test_alarm_has_the_model_trained_and_the_gate_says_what_it_is_worth(platform: Platform) -> None:
