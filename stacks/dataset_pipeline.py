@@ -172,6 +172,8 @@ class DatasetPipeline(Construct):
                 "--key": ",".join(self.key),
                 "--models": ",".join(f"{model.name}={model.data.label}={model.problem}" for model in self._labelled),
             },
+            # runs that cross would both tell the days that neither has noted yet; one that waits finds them noted
+            sizing=SparkSizing(concurrent_runs=1),
             logs=self._blueprint.logs,
         )
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from mlops_cli.scoring import auc
 from tests.end_to_end.conftest import GROUP, Platform
 
 MODEL = "flight_delay"
@@ -24,13 +29,30 @@ def test_features_that_summer_moves_are_named_and_others_are_not(platform: Platf
     assert report["rows"] > 28_000
 
 
+def lines_below(platform: Platform, prefix: str) -> Iterator[Any]:
+    """The lines of all objects of the capture bucket below a prefix."""
+    s3, bucket = platform.client("s3"), platform.output("data", "CaptureBucketName")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for each in page.get("Contents", []):
+            body = s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+            yield from (json.loads(line) for line in body.splitlines())
+
+
 def test_single_flights_are_judged_by_what_became_of_them(platform: Platform) -> None:
     history = json.loads(platform.run(["mlops", "monitor", "history", MODEL, "--json"]).stdout)
     bucket, _, folder = history[-1]["folder"].removeprefix("s3://").partition("/")
     body = platform.client("s3").get_object(Bucket=bucket, Key=f"{folder}/report.json")["Body"].read()
     quality = json.loads(body)["quality"]
-    assert quality["labelled"] == 800  # runs of the workflow that cross may tell a day's labels twice
-    assert abs(quality["value"] - 0.755) < 0.06  # that of all flights of July; 800 of them reach so far
+    assert (quality["labelled"], quality["twice"]) == (800, 0)
+    told = lines_below(platform, f"ground-truth/{MODEL}/")
+    labels = {each["eventMetadata"]["eventId"]: int(each["groundTruthData"]["data"]) for each in told}
+    captured = [each for each in lines_below(platform, f"{GROUP}/") if "inferenceId" in each["eventMetadata"]]
+    answers = {
+        each["eventMetadata"]["inferenceId"]: float(each["captureData"]["endpointOutput"]["data"]) for each in captured
+    }
+    asked = sorted(answers)
+    expected = auc(np.array([labels[each] for each in asked]), np.array([answers[each] for each in asked]))
+    assert (len(asked), quality["value"]) == (800, pytest.approx(expected, abs=1e-6))
     assert quality["low"] < quality["value"] < quality["high"]
 
 
