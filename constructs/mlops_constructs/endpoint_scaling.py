@@ -64,6 +64,48 @@ class EndpointScaling:
         return min(self.minimum, *(each.minimum for each in self.schedules), self.maximum)
 
 
+def define_target(
+    scope: Construct,
+    construct_id: str,
+    *,
+    dimension: str,
+    resource_id: str,
+    scaling: EndpointScaling,
+    condition: CfnCondition,
+    scaled: CfnResource,
+) -> autoscaling.CfnScalableTarget:
+    """Define what is scaled between the bounds of `scaling`, and at its times, in UTC.
+
+    It depends on `scaled`, before which it can't be registered. `dimension` and `resource_id` are Application Auto
+    Scaling's.
+    """
+    property_of = autoscaling.CfnScalableTarget
+    target = autoscaling.CfnScalableTarget(
+        scope,
+        construct_id,
+        service_namespace="sagemaker",
+        scalable_dimension=dimension,
+        resource_id=resource_id,
+        min_capacity=scaling.minimum,
+        max_capacity=scaling.maximum,
+        scheduled_actions=[
+            property_of.ScheduledActionProperty(
+                scheduled_action_name=f"schedule-{number}",
+                schedule=each.schedule,
+                timezone="UTC",
+                scalable_target_action=property_of.ScalableTargetActionProperty(
+                    min_capacity=each.minimum, max_capacity=each.maximum
+                ),
+            )
+            for number, each in enumerate(scaling.schedules, start=1)
+        ]
+        or None,
+    )
+    target.cfn_options.condition = condition
+    target.add_resource_dependency(scaled)
+    return target
+
+
 class VariantScaling(Construct):
     """The scalable target of a variant and its policies.
 
@@ -90,30 +132,15 @@ class VariantScaling(Construct):
         backlog: float | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        property_of = autoscaling.CfnScalableTarget
-        self.target = autoscaling.CfnScalableTarget(
+        self.target = define_target(
             self,
             "Target",
-            service_namespace="sagemaker",
-            scalable_dimension=DIMENSION,
+            dimension=DIMENSION,
             resource_id=f"endpoint/{endpoint_name}/variant/{variant_name}",
-            min_capacity=scaling.minimum,
-            max_capacity=scaling.maximum,
-            scheduled_actions=[
-                property_of.ScheduledActionProperty(
-                    scheduled_action_name=f"schedule-{number}",
-                    schedule=each.schedule,
-                    timezone="UTC",
-                    scalable_target_action=property_of.ScalableTargetActionProperty(
-                        min_capacity=each.minimum, max_capacity=each.maximum
-                    ),
-                )
-                for number, each in enumerate(scaling.schedules, start=1)
-            ]
-            or None,
+            scaling=scaling,
+            condition=condition,
+            scaled=endpoint,
         )
-        self.target.cfn_options.condition = condition
-        self.target.add_resource_dependency(endpoint)
         self._define_policy(scaling, condition, endpoint_name, backlog)
         if backlog and scaling.minimum == 0:
             self._define_waking(condition, endpoint_name)

@@ -26,7 +26,7 @@ from .endpoint_release import (
     WatchedVariant,
     alarm_prefix,
 )
-from .endpoint_scaling import EndpointScaling
+from .endpoint_scaling import EndpointScaling, define_target
 from .findings import acknowledge
 from .grants import grant_decrypt
 from .job_role import JobRole
@@ -269,30 +269,16 @@ class InferenceComponent(Construct):
 
     def _define_scaling(self, scaling: EndpointScaling) -> None:
         """Copies between bounds. It depends on the component, which a scalable target can't be registered before."""
-        target_of, policy_of = autoscaling.CfnScalableTarget, autoscaling.CfnScalingPolicy
-        target = target_of(
+        policy_of = autoscaling.CfnScalingPolicy
+        target = define_target(
             self,
             "Scaling",
-            service_namespace="sagemaker",
-            scalable_dimension=COPIES,
+            dimension=COPIES,
             resource_id=f"inference-component/{self.component_name}",
-            min_capacity=scaling.minimum,
-            max_capacity=scaling.maximum,
-            scheduled_actions=[
-                target_of.ScheduledActionProperty(
-                    scheduled_action_name=f"schedule-{number}",
-                    schedule=each.schedule,
-                    timezone="UTC",
-                    scalable_target_action=target_of.ScalableTargetActionProperty(
-                        min_capacity=each.minimum, max_capacity=each.maximum
-                    ),
-                )
-                for number, each in enumerate(scaling.schedules, start=1)
-            ]
-            or None,
+            scaling=scaling,
+            condition=self.released,
+            scaled=self.component,
         )
-        target.cfn_options.condition = self.released
-        target.add_resource_dependency(self.component)
         policy = policy_of(
             self,
             "Policy",
