@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from local_aws.clock import Clock
 from local_aws.server import running
 from local_aws.service import Image, LocalContext
+from tests.local_aws.asking import until
 from tests.local_aws.executors.serving import CONTAINER, ROLE, capture, model_archive
 
 START = datetime(2030, 5, 1, 5, 30, tzinfo=UTC)
@@ -34,15 +34,6 @@ def metric(**line):
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\\n")
 """
-
-
-def until(probe: Callable[[], Any], reached: Callable[[Any], Any] = bool, seconds: float = 30) -> Any:
-    """Ask until the answer is as wanted, and return it."""
-    deadline = time.monotonic() + seconds
-    while not reached(answer := probe()):
-        assert time.monotonic() < deadline, f"still {answer}"
-        time.sleep(0.02)
-    return answer
 
 
 @dataclass
@@ -117,7 +108,7 @@ class Monitoring:
         return dict(self.sagemaker.describe_processing_job(ProcessingJobName=name))
 
     def settle(self) -> None:
-        until(self.clock.busy, lambda names: names == [])
+        until(self.clock.busy, lambda names: names == [], seconds=30)
 
     def pass_time(self, **by: float) -> None:
         """Let time pass, and everything happen at its own time."""
@@ -166,7 +157,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalConte
             EndpointConfigName="config", DataCaptureConfig=capture(), ProductionVariants=[variant]
         )
         sagemaker.create_endpoint(EndpointName="live", EndpointConfigName="config")
-        until(lambda: sagemaker.describe_endpoint(EndpointName="live")["EndpointStatus"] == "InService")
+        until(lambda: sagemaker.describe_endpoint(EndpointName="live")["EndpointStatus"] == "InService", seconds=30)
         yield server.context, script
 
 

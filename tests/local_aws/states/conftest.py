@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from local_aws.clock import Clock
 from local_aws.server import running
 from local_aws.service import Image, LocalContext
+from tests.local_aws.asking import until
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 START = datetime(2030, 5, 1, 5, 0, tzinfo=UTC)
@@ -30,15 +30,6 @@ while not mark.exists() and time.monotonic() < deadline:
     time.sleep(0.01)
 sys.exit(mark.read_text() or 0)
 """
-
-
-def until(probe: Callable[[], Any], reached: Callable[[Any], Any] = bool, seconds: float = 20) -> Any:
-    """Ask until the answer is as wanted, and return it."""
-    deadline = time.monotonic() + seconds
-    while not reached(answer := probe()):
-        assert time.monotonic() < deadline, f"still {answer}"
-        time.sleep(0.02)
-    return answer
 
 
 @dataclass

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mlops_constructs.native_baselines import SWITCH, NativeBaselines, native_baselines_definition
-from tests.local_aws.states.conftest import IMAGE, ROLE, States, until
+from tests.local_aws.asking import until
+from tests.local_aws.states.conftest import IMAGE, ROLE, States
 
 ENDPOINT = GROUP = "dev-native"
 BUCKET, VERSION, STACK = "native-artifacts", "/dev-native/released-version", "dev-native-monitoring"

@@ -11,7 +11,8 @@ import pytest
 
 from mlops_constructs.retraining_definition import Retraining, retraining_definition
 from mlops_constructs.trigger_definition import trigger_definition
-from tests.local_aws.states.conftest import IMAGE, ROLE, States, until
+from tests.local_aws.asking import until
+from tests.local_aws.states.conftest import IMAGE, ROLE, States
 
 NAME, GROUP, ALARM = "dev-looped", "dev-looped-group", "dev-looped-drift"
 HOURS = 24

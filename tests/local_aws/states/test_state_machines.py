@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.states.conftest import ROLE, START, States, until
+from tests.local_aws.asking import until
+from tests.local_aws.states.conftest import ROLE, START, States
 
 PUT = "arn:aws:states:::aws-sdk:ssm:putParameter"
 GET = "arn:aws:states:::aws-sdk:ssm:getParameter"

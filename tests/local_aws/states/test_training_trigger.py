@@ -16,7 +16,8 @@ from mlops_constructs.trigger_definition import (
     NeededFile,
     trigger_definition,
 )
-from tests.local_aws.states.conftest import IMAGE, ROLE, States, until
+from tests.local_aws.asking import until
+from tests.local_aws.states.conftest import IMAGE, ROLE, States
 
 NAME = "dev-model"
 MOST_EVENTS = 25_000  # of an execution, before Step Functions ends it
